@@ -1,0 +1,5 @@
+"""`python -m pipelines.cli` is the `voxhelix` command."""
+
+from pipelines.cli.main import main
+
+main()
