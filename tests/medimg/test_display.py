@@ -180,7 +180,7 @@ def test_overlay_lies_on_what_it_labels():
         # Between them lies the half pixel over which interpolation blurs the edge.
         assert coloured[plain > 195].all()
         assert not coloured[plain < 60].any()
-        assert coloured.sum() == pytest.approx((plain > 127).sum(), rel=0.03)
+        assert coloured.sum() == pytest.approx((plain > 127).sum(), rel=0.06)
 
 
 def test_labels_of_another_grid_are_refused():
