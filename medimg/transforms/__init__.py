@@ -15,7 +15,6 @@ _HOME = {
     "foreground_box": "cropping",
     "pad_to_multiple": "cropping",
     "Grid": "grid",
-    "axis_codes": "grid",
     "ClipIntensity": "intensity",
     "ClipPercentiles": "intensity",
     "IntensityStatistics": "intensity",

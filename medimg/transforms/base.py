@@ -23,7 +23,8 @@ class Applied:
     Attributes:
         volume: the result.
         source: the grid on which the volume came.
-        intensity: (scale, shift) pairs in the order applied; each original value was scale * value + shift, up to clipping.
+        intensity: (scale, shift) pairs in the order applied; each original value was scale * value + shift, up to
+            clipping.
     """
 
     volume: Volume

@@ -53,7 +53,8 @@ def foreground_box(
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """Start and stop of the box around the selected voxels, grown by `margin` voxels but kept inside the array.
 
-    `select` is a threshold (voxels above it count) or a function that takes the array to a mask. None where nothing is selected.
+    `select` is a threshold (voxels above it count) or a function that takes the array to a mask. None where nothing is
+    selected.
     """
     mask = select(array) if callable(select) else array > select
     margins = [margin] * mask.ndim if isinstance(margin, int) else list(margin)

@@ -89,22 +89,6 @@ def axis_map(target: Grid, source: Grid) -> AxisMap | None:
     return AxisMap((order[0], order[1], order[2]), scale, offset)
 
 
-def axis_directions(affine: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """For each array axis its nearest world axis (0 R/L, 1 A/P, 2 S/I; each used once) and the sign along it."""
-    columns = np.asarray(affine, dtype=np.float64)[:3, :3]
-    lengths = np.linalg.norm(columns, axis=0)
-    if np.any(lengths == 0) or not np.all(np.isfinite(columns)):
-        raise ValueError(f"the affine has an axis without a direction:\n{affine}")
-    cosines = columns / lengths
-    order = max(permutations(range(3)), key=lambda p: sum(abs(cosines[p[j], j]) for j in range(3)))
-    return tuple((order[j], 1 if cosines[order[j], j] >= 0 else -1) for j in range(3))
-
-
-def axis_codes(affine: np.ndarray) -> str:
-    """Axis codes such as "RAS": the world direction in which each array axis grows."""
-    return "".join((_POSITIVE if sign > 0 else _NEGATIVE)[world] for world, sign in axis_directions(affine))
-
-
 def parse_codes(codes: str) -> tuple[tuple[int, int], ...]:
     """World axis and sign of each letter of one of the 48 codes such as "RAS" or "PIR"."""
     parsed = []
@@ -123,12 +107,11 @@ def parse_codes(codes: str) -> tuple[tuple[int, int], ...]:
 def derive(
     volume: Volume, array: np.ndarray, affine: np.ndarray | None = None, units: str | None = None, note: str = ""
 ) -> Volume:
-    """A volume like `volume` with other voxels (and grid); `note` is added to the history of its provenance."""
-    changes: dict[str, Any] = {"array": array}
-    if affine is not None:
-        changes["affine"] = affine
-    if units is not None:
-        changes["units"] = units
-    if note and volume.provenance is not None:
-        changes["provenance"] = replace(volume.provenance, history=(*volume.provenance.history, note))
-    return replace(volume, **changes)
+    """A volume like `volume` with other voxels, grid or units; `note` is added to the history of its provenance."""
+    result = replace(
+        volume,
+        array=array,
+        affine=volume.affine if affine is None else affine,
+        units=volume.units if units is None else units,
+    )
+    return result.with_history(note) if note else result

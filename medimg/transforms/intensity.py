@@ -45,7 +45,7 @@ def window(volume: Volume, low: float, high: float) -> Volume:
     """Clip to low..high and map that range to 0..1, as a display window does; float32 without units."""
     clipped = clip_intensity(volume, low, high)
     array = (clipped.array - np.float32(low)) / np.float32(high - low)
-    return derive(clipped, array, units="", note="scaled to 0..1")
+    return derive(clipped, array, units="normalised", note="scaled to 0..1")
 
 
 def normalize_intensity(volume: Volume, mean: float | None = None, std: float | None = None) -> Volume:
@@ -56,7 +56,7 @@ def normalize_intensity(volume: Volume, mean: float | None = None, std: float | 
     array = _float(volume.array)
     mean, std = _moments(array, mean, std)
     result = (array - np.float32(mean)) * np.float32(1.0 / std)
-    return derive(volume, result, units="", note=f"normalised by mean {mean:.6g}, std {std:.6g}")
+    return derive(volume, result, units="normalised", note=f"normalised by mean {mean:.6g}, std {std:.6g}")
 
 
 class ClipIntensity(Transform):

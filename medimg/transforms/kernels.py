@@ -14,7 +14,7 @@ _options = {"nogil": True, "cache": True, "boundscheck": False}
 
 @njit(**_options)
 def filter_middle(source, first, weight, out, begin, end):  # type: ignore[no-untyped-def]
-    """Weighted sums along the middle axis of source (O, N, I) into rows [begin, end) of out (O, M, I) seen as (O*M, I)."""
+    """Weighted sums along the middle axis of source (O, N, I) into rows begin to end of the O*M of out (O, M, I)."""
     inner = source.shape[2]
     count = first.shape[0]
     taps = weight.shape[1]
@@ -81,9 +81,9 @@ def vote_separable(source, fx, wx, fy, wy, fz, wz, out, begin, end):  # type: ig
 def gather_linear(source, matrix, shift, subdivide, fill, out, begin, end):  # type: ignore[no-untyped-def]
     """Trilinear samples of source (C, X, Y, Z) at matrix @ (i, j, k, 1) + shift[:, i, j, k] into out[:, begin:end].
 
-    Each output voxel is the mean over subdivide[0] x subdivide[1] x subdivide[2] points in it. Points up to half a voxel
-    outside the outer voxel centres take the edge value, those beyond do not count; a voxel with none is `fill`. An empty
-    `shift` means none.
+    Each output voxel is the mean over subdivide[0] x subdivide[1] x subdivide[2] points in it. Points up to half a
+    voxel outside the outer voxel centres take the edge value, those beyond do not count; a voxel with none is `fill`.
+    An empty `shift` means none.
     """
     points = subdivide[0] * subdivide[1] * subdivide[2]
     shifted = shift.shape[1] > 0

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medimg.geometry import axcodes
 from medimg.transforms.base import Applied, Transform
-from medimg.transforms.grid import Grid, axis_codes, axis_directions, derive, parse_codes
+from medimg.transforms.grid import Grid, derive, parse_codes
 
 if TYPE_CHECKING:
     from medimg.volume import Volume
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 def orient(volume: Volume, codes: str = "RAS") -> Volume:
     """Permute and flip the array axes so that they grow along `codes`, such as "RAS" or "LPS"; one of 48.
 
-    No voxel is changed and each keeps its world position. The axes of an oblique volume stay oblique: each letter is the
-    nearest direction.
+    No voxel is changed and each keeps its world position. The axes of an oblique volume stay oblique: each letter is
+    the nearest direction.
     """
     wanted = parse_codes(codes)
-    present = axis_directions(volume.affine)
+    present = parse_codes(axcodes(volume.affine))
     if present == wanted:
         return volume
     axis_of = {world: axis for axis, (world, _) in enumerate(present)}
@@ -32,7 +33,7 @@ def orient(volume: Volume, codes: str = "RAS") -> Volume:
     for target, source in enumerate(order):
         permutation[source, target] = 1
     array, affine = _flip(volume.array.transpose(order), volume.affine @ permutation, flips)
-    return derive(volume, np.ascontiguousarray(array), affine, note=f"oriented {axis_codes(volume.affine)} to {codes}")
+    return derive(volume, np.ascontiguousarray(array), affine, note=f"oriented {axcodes(volume.affine)} to {codes}")
 
 
 def flip(volume: Volume, axes: int | Sequence[int]) -> Volume:

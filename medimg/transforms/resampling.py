@@ -22,10 +22,10 @@ def resample(
 ) -> Volume:
     """Resample to a voxel spacing in mm, one number or one per array axis (None keeps that axis).
 
-    The new grid has the same directions and the same centre, and as many voxels as fill the same extent, to within half a new
-    voxel on each side. Images (`label=False`) become float32, by "linear", "cubic" (Keys) or "nearest" interpolation;
-    where the new voxels are larger they average over what they cover. Label maps keep their values and dtype, by "linear"
-    votes or "nearest".
+    The new grid has the same directions and the same centre, and as many voxels as fill the same extent, to within half
+    a new voxel on each side. Images (`label=False`) become float32, by "linear", "cubic" (Keys) or "nearest"
+    interpolation; where the new voxels are larger they average over what they cover. Label maps keep their values and
+    dtype, by "linear" votes or "nearest".
     """
     source = Grid.of(volume)
     target = spaced_grid(source, spacing)
@@ -44,8 +44,8 @@ def resample_to(
 ) -> Volume:
     """Resample to the grid of `reference`, whatever the two affines are; outside the volume's extent stands `fill`.
 
-    Interpolation as in `resample`. Where the reference's voxel centres are the volume's own (a flip, permutation, crop or
-    pad) voxels are copied unchanged.
+    Interpolation as in `resample`. Where the reference's voxel centres are the volume's own (a flip, permutation, crop
+    or pad) voxels are copied unchanged.
     """
     target = Grid.of(reference)
     array = sample(volume.array, Grid.of(volume), target, label, interpolation, antialias, fill)

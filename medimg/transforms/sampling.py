@@ -1,10 +1,10 @@
 """Array-level resampling: values of one grid at the voxel centres of another.
 
-Grids with parallel axes are resampled one axis at a time by a short filter (triangle for linear, Keys' cubic convolution with
-a = -1/2; R. Keys, IEEE TASSP 29, 1981), which is widened by the sampling ratio where the target is coarser, so that
-downsampling averages instead of aliasing. Other pairs of grids are gathered point by point; where the target is coarser
-each voxel is the mean over several points in it. A target voxel whose centre lies outside the source's extent (the outer
-voxel faces) takes the fill value.
+Grids with parallel axes are resampled one axis at a time by a short filter (triangle for linear, Keys' cubic
+convolution with a = -1/2; R. Keys, IEEE TASSP 29, 1981), which is widened by the sampling ratio where the target is
+coarser, so that downsampling averages instead of aliasing. Other pairs of grids are gathered point by point; where the
+target is coarser each voxel is the mean over several points in it. A target voxel whose centre lies outside the
+source's extent (the outer voxel faces) takes the fill value.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,9 +38,10 @@ def sample(
 ) -> np.ndarray:
     """Values of `array` (X, Y, Z), which lies on `source`, at the voxels of `target`.
 
-    Where the target's voxel centres are the source's (flips, axis permutations, crops, pads) voxels are copied and the dtype
-    is kept. Otherwise images come back as float32. Labels keep their dtype: "linear" gives each voxel the label whose
-    indicator function, interpolated linearly, is largest (no label is invented); "nearest" takes the nearest voxel.
+    Where the target's voxel centres are the source's (flips, axis permutations, crops, pads) voxels are copied and the
+    dtype is kept. Otherwise images come back as float32. Labels keep their dtype: "linear" gives each voxel the label
+    whose indicator function, interpolated linearly, is largest (no label is invented); "nearest" takes the nearest
+    voxel.
     """
     _check(interpolation, label)
     if array.ndim != 3:
@@ -61,7 +63,7 @@ def gather(
     subdivide: tuple[int, int, int] = (1, 1, 1),
     interpolation: str = "linear",
 ) -> np.ndarray:
-    """Float32 samples (C, *shape) of image (C, X, Y, Z) at the index positions matrix @ (i, j, k, 1) + shift[:, i, j, k]."""
+    """Float32 samples (C, *shape) of image (C, X, Y, Z) at the indices matrix @ (i, j, k, 1) + shift[:, i, j, k]."""
     from medimg.transforms import kernels
 
     image = np.ascontiguousarray(image, dtype=np.float32)
@@ -83,7 +85,7 @@ def gather_labels(
     subdivide: tuple[int, int, int] = (1, 1, 1),
     nearest: bool = False,
 ) -> np.ndarray:
-    """Labels (*shape) of labels (X, Y, Z) at the positions of `gather`, by trilinear votes or nearest; dtype is kept."""
+    """Labels (*shape) of labels (X, Y, Z) at the positions of `gather`, by trilinear votes or nearest; same dtype."""
     from medimg.transforms import kernels
 
     coded = _coded(labels, fill)
@@ -274,7 +276,7 @@ def _coded(labels: np.ndarray, fill: int) -> np.ndarray:
     """Labels as contiguous uint8 where they fit, else int32: the two types the kernels are compiled for."""
     if labels.dtype.kind not in "biuf":
         raise ValueError(f"a label map holds whole numbers, not {labels.dtype}.")
-    if labels.dtype == np.uint8 and 0 <= fill <= 255:
+    if labels.dtype == np.int32 or (labels.dtype == np.uint8 and 0 <= fill <= 255):
         return np.ascontiguousarray(labels)
     low, high = (min(labels.min(), fill), max(labels.max(), fill)) if labels.size else (fill, fill)
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
@@ -292,7 +294,7 @@ def _by_rows(rows: int, voxels: int, kernel: Callable[..., None], *arguments: An
         return
     edges = [rows * n // workers for n in range(workers + 1)]
     with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(kernel, *arguments, a, b) for a, b in zip(edges, edges[1:])]:
+        for done in [pool.submit(kernel, *arguments, a, b) for a, b in pairwise(edges)]:
             done.result()
 
 
