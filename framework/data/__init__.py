@@ -1,0 +1,18 @@
+"""Datasets, samplers and the loader that makes batches of them."""
+
+from framework.data.collate import default_collate as default_collate
+from framework.data.dataset import ConcatDataset as ConcatDataset
+from framework.data.dataset import Dataset as Dataset
+from framework.data.dataset import Subset as Subset
+from framework.data.dataset import TensorDataset as TensorDataset
+from framework.data.dataset import random_split as random_split
+from framework.data.loader import DataLoader as DataLoader
+from framework.data.sampler import BatchSampler as BatchSampler
+from framework.data.sampler import RandomSampler as RandomSampler
+from framework.data.sampler import Sampler as Sampler
+from framework.data.sampler import SequentialSampler as SequentialSampler
+from framework.data.sampler import SubsetRandomSampler as SubsetRandomSampler
+from framework.data.sampler import WeightedRandomSampler as WeightedRandomSampler
+from framework.data.worker import WorkerInfo as WorkerInfo
+from framework.data.worker import get_worker_info as get_worker_info
+from framework.data.worker import item_rng as item_rng

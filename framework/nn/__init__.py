@@ -1,0 +1,40 @@
+"""Neural networks: modules, functions, initial values. Names are imported when first used."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "parameter": "Parameter Buffer",
+    "modules.module": "Module",
+    "modules.container": "Sequential ModuleList ModuleDict ParameterList ParameterDict",
+    "modules.conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
+    "modules.linear": "Identity Linear Bilinear Flatten Unflatten",
+    "modules.norm": "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d NormAct "
+    "GroupNorm LayerNorm",
+    "modules.activation": "ReLU ReLU6 SiLU Mish SELU Hardsigmoid Hardswish Sigmoid LogSigmoid Tanh Softsign LeakyReLU "
+    "ELU GELU Softplus Hardtanh PReLU Softmax LogSoftmax Softmin",
+    "modules.dropout": "Dropout Dropout1d Dropout2d Dropout3d",
+    "modules.pooling": "MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d "
+    "AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d",
+    "modules.resample": "Upsample",
+    "modules.embedding": "Embedding",
+    "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss BCEWithLogitsLoss",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+_MODULES = ("functional", "init", "utils", "modules", "parameter")
+
+__all__ = [*_HOME_OF, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"framework.nn.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'framework.nn' has no attribute '{name}'")
+    value = getattr(import_module(f"framework.nn.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The modules, a family a file."""

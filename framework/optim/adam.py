@@ -1,0 +1,105 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import framework
+from framework.core.device import array_module
+from framework.ops.foreach import foreach_adamw
+from framework.optim.optimizer import Optimizer, check_settings, gradients, written
+from framework.tensor import Tensor
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015); `weight_decay` is added to the gradient, `amsgrad` after Reddi et al. 2018.
+
+    State: "step" (float32), "exp_avg", "exp_avg_sq" and, with amsgrad, "max_exp_avg_sq".
+    """
+
+    _decoupled = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        check_settings(
+            learning_rate=(lr >= 0, lr),
+            epsilon=(eps >= 0, eps),
+            beta_0=(0 <= betas[0] < 1, betas[0]),
+            beta_1=(0 <= betas[1] < 1, betas[1]),
+            weight_decay=(weight_decay >= 0, weight_decay),
+        )
+        defaults = {
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
+            "amsgrad": amsgrad, "maximize": maximize,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _update(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        by_step: dict[float, list[Tensor]] = {}
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["step"] = framework.tensor(0.0)
+                state["exp_avg"] = framework.zeros_like(p.detach())
+                state["exp_avg_sq"] = framework.zeros_like(p.detach())
+                if group["amsgrad"]:
+                    state["max_exp_avg_sq"] = framework.zeros_like(p.detach())
+            step = float(state["step"]) + 1  # a plain number in state dicts of old torch versions
+            state["step"] = framework.tensor(step)
+            by_step.setdefault(step, []).append(p)
+        for step, alike in by_step.items():
+            self._update_alike(alike, step, group)
+        written(params)
+
+    def _update_alike(self, params: list[Tensor], step: float, group: dict[str, Any]) -> None:
+        lr, eps, weight_decay = float(group["lr"]), float(group["eps"]), float(group["weight_decay"])
+        beta1, beta2 = (float(beta) for beta in group["betas"])
+        grads = gradients(params, group["maximize"])
+        arrays = [p._data for p in params]
+        means = [self.state[p]["exp_avg"]._data for p in params]
+        squares = [self.state[p]["exp_avg_sq"]._data for p in params]
+        if weight_decay and not self._decoupled:
+            grads = [g + p * p.dtype.type(weight_decay) for g, p in zip(grads, arrays)]
+            weight_decay = 0.0
+        if not group["amsgrad"]:
+            foreach_adamw(arrays, grads, means, squares, int(step), lr, beta1, beta2, eps, weight_decay)
+            return
+        correction1, correction2 = 1 - beta1**step, math.sqrt(1 - beta2**step)
+        largest = [self.state[p]["max_exp_avg_sq"]._data for p in params]
+        for p, g, m, v, top in zip(arrays, grads, means, squares, largest):
+            p *= 1 - lr * weight_decay
+            m += (g - m) * (1 - beta1)
+            v *= beta2
+            v += (1 - beta2) * g * g
+            top[...] = array_module(top).maximum(top, v)
+            p -= (lr / correction1) * m / (top**0.5 / correction2 + eps)
+
+
+class AdamW(Adam):
+    """Adam with weight decay on the parameter itself, p *= 1 - lr weight_decay (Loshchilov & Hutter 2019)."""
+
+    _decoupled = True
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
