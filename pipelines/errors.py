@@ -40,7 +40,36 @@ class ModelError(InputError):
     """A model folder is incomplete, damaged or does not fit this version."""
 
 
-class Interrupted(PipelineError):
+class StoppedError(PipelineError):
     """The work was stopped on request (Ctrl-C or SIGTERM) and left in a state that resumes."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """What a user needs to know of an error, and the exit code it ends the command with."""
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        message = error.format_message().rstrip()
+        return f"{message}{'' if message[-1:] in '.?!' else '.'} Try voxhelix --help.", ExitCode.USAGE
+    if isinstance(error, PipelineError):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
+        return "Stopped.", ExitCode.INTERRUPTED
+    if _is_image_error(error):
+        return str(error), ExitCode.BAD_INPUT
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this; a smaller patch_size or batch_size needs less.", ExitCode.FAILURE
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}.", ExitCode.FAILURE
+    return (
+        f"Something inside voxhelix failed ({type(error).__name__}: {error}). "
+        "Run it again with --debug to see where; that output is what a bug report needs.",
+        ExitCode.FAILURE,
+    )
+
+
+def _is_image_error(error: BaseException) -> bool:
+    from medimg import ImageError
+
+    return isinstance(error, ImageError)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pipelines.cli.commands import app
-from pipelines.errors import ExitCode, Interrupted, PipelineError
+from pipelines.errors import ExitCode, StoppedError, explain
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -30,37 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(result if isinstance(result, int) else ExitCode.OK)
 
 
-def explain(error: BaseException) -> tuple[str, int]:
-    """What a user needs to know of an error, and the exit code it ends the command with."""
-    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-        return f"{error.format_message()} Try voxhelix --help.", ExitCode.USAGE
-    if isinstance(error, PipelineError):
-        return str(error), error.exit_code
-    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        return "Stopped.", ExitCode.INTERRUPTED
-    if _is_image_error(error):
-        return str(error), ExitCode.BAD_INPUT
-    if isinstance(error, MemoryError):
-        return "There is not enough memory for this; a smaller patch_size or batch_size needs less.", ExitCode.FAILURE
-    if isinstance(error, OSError) and error.strerror:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}.", ExitCode.FAILURE
-    return (
-        f"Something inside voxhelix failed ({type(error).__name__}: {error}). "
-        "Run it again with --debug to see where; that output is what a bug report needs.",
-        ExitCode.FAILURE,
-    )
-
-
-def _is_image_error(error: BaseException) -> bool:
-    from medimg import ImageError
-
-    return isinstance(error, ImageError)
-
-
 def _show(sentence: str, code: int) -> None:
     """A panel where a person reads, a plain line where a program or a log does."""
-    title = "Stopped" if code == Interrupted.exit_code else "Error"
+    title = "Stopped" if code == StoppedError.exit_code else "Error"
     if not sys.stderr.isatty():
         print(f"{title}: {sentence}", file=sys.stderr)
         return

@@ -55,9 +55,7 @@ def parse_override(text: str) -> tuple[Key, Any]:
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError:
-        raise ConfigError(
-            f"--set {text}: {value!r} is not a YAML value; put text with special signs in quotes"
-        ) from None
+        raise ConfigError(f"--set {text}: {value!r} is not a YAML value; quote special signs") from None
     return tuple(int(part) if part.isdecimal() else part for part in parts), parsed
 
 

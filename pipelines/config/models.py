@@ -59,10 +59,9 @@ class Data(Section):
     """Where the training data lie: a list of cases or a folder with a pattern."""
 
     root: str | None = Field(None, description="what relative paths start from; default: the folder of this file")
-    label_names: str | None = Field(
-        None, description="JSON file {label value: name}, so that structures can name labels"
-    )
+    label_names: str | None = Field(None, description="JSON file {label value: name}; structures can then name labels")
     label_set: str | None = Field(None, description="key of the table inside label_names where the file holds several")
+    units: str | None = Field(None, description="of the images where their files do not say it, such as HU for CT")
     cases: tuple[Case, ...] = ()
     folder: Folder | None = None
 
@@ -134,6 +133,34 @@ class Optimizer(Section):
     weight_decay: float = Field(3e-5, ge=0)
 
 
+Range = tuple[float, float]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Augmentation(Section):
+    """Random changes of the patches: a preset, and what differs from it (names as in `medimg.transforms.augment`)."""
+
+    preset: Literal["none", "nnunet"] = "nnunet"
+    mirror_axes: tuple[Literal["x", "y", "z"], ...] = Field((), description="leave out x where left and right matter")
+    rotation: tuple[float, float, float] | None = Field(None, description="greatest angle about x, y, z in degrees")
+    rotation_probability: Probability | None = None
+    scale: Range | None = None
+    scale_probability: Probability | None = None
+    elastic_mm: float | None = Field(None, ge=0)
+    elastic_probability: Probability | None = None
+    noise: Range | None = None
+    noise_probability: Probability | None = None
+    blur_probability: Probability | None = None
+    brightness: Range | None = None
+    brightness_probability: Probability | None = None
+    contrast: Range | None = None
+    contrast_probability: Probability | None = None
+    low_resolution_probability: Probability | None = None
+    gamma: Range | None = None
+    gamma_probability: Probability | None = None
+    gamma_inverted_probability: Probability | None = None
+
+
 class Training(Section):
     """The training run. Its length is a number of iterations, so that a run is the same on every machine."""
 
@@ -145,9 +172,9 @@ class Training(Section):
     poly_power: float = Field(0.9, ge=0, description="lr = lr0 (1 - iteration / iterations) ** poly_power")
     gradient_clip: float | None = Field(12.0, gt=0, description="greatest norm of the gradient")
     foreground_fraction: float = Field(0.33, ge=0, le=1, description="part of the patches centred on a structure")
-    augmentation: Literal["none", "light", "standard"] = "standard"
-    mirror_axes: tuple[Literal["x", "y", "z"], ...] = Field(
-        (), description="flips in augmentation; none where left and right matter"
+    augmentation: Augmentation = Augmentation()
+    average: float | None = Field(
+        None, ge=0, lt=1, description="decay of a moving average of the weights; absent: none"
     )
     dice_weight: float = Field(1.0, ge=0)
     cross_entropy_weight: float = Field(1.0, ge=0)
