@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -26,7 +27,7 @@ from medimg.io.sources import Entry, require_memory
 from medimg.volume import Provenance, Volume
 
 if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti1 import Nifti1Extension, Nifti1Image
 
 SCANNER = 1
 """Form code of an affine in the scanner's own coordinates: what DICOM gives."""
@@ -86,6 +87,7 @@ def write_nifti(
     dtype: npt.DTypeLike | None = None,
     description: str = "",
     code: int = SCANNER,
+    extensions: Sequence[tuple[int, bytes]] = (),
 ) -> Path:
     """Write a volume as NIfTI (.nii or .nii.gz) and read it back before it gets its name.
 
@@ -93,7 +95,7 @@ def write_nifti(
     `code` (1: scanner coordinates, 2: aligned to another image), else the qform's code is 0. Label maps (units "label")
     are marked by intent code 1002 and stored in the smallest integer that holds them unless `dtype` says otherwise.
     A .gz carries no time and no name, so the same volume gives the same bytes. NIfTI-2 is used only where an
-    axis is longer than 32767 voxels.
+    axis is longer than 32767 voxels. `extensions` are header extensions: NIfTI's code for each, and its content.
 
     Raises ImageError where the suffix is another, `dtype` cannot hold the values, or what was written does not read back.
     """
@@ -104,6 +106,8 @@ def write_nifti(
         raise ImageError("code must be 1 (scanner coordinates) or 2 (aligned to another image).")
     array = _storable(volume, dtype)
     image = _image(array, volume, description, code)
+    for kind, content in extensions:
+        image.header.extensions.append(_extension(kind, content))
 
     from framework.core.files import atomic_write
 
@@ -113,6 +117,12 @@ def write_nifti(
         file.seek(0)
         _require_same(file.read(), array, volume, target)
     return target
+
+
+def _extension(kind: int, content: bytes) -> "Nifti1Extension":
+    from nibabel.nifti1 import Nifti1Extension
+
+    return Nifti1Extension(kind, content)
 
 
 def unpack(data: bytes, name: str, limit: int | None = None) -> bytes:
