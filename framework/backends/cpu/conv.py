@@ -1,0 +1,293 @@
+"""Convolution, its gradients and transposed convolution on generated kernels, in channels-last memory.
+
+Arrays are logical (N, C, *spatial) with one to three spatial axes and any strides. Inputs whose channels do not lie side by
+side are copied once; results are channels-last in memory. Element types: float32 and float64.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from framework.backends.cpu import machine, threads
+from framework.backends.cpu.layout import channels_last, empty_channels_last, served
+
+Array = np.ndarray[Any, Any]
+
+
+def conv(
+    x: Array, w: Array, bias: Array | None, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
+    groups: int,
+) -> Any:  # fmt: skip
+    """Convolution: x (N, I, *spatial), w (O, I / groups, *kernel), bias (O,) -> (N, O, *positions)."""
+    if not served(x, w, bias) or not 3 <= x.ndim <= 5:
+        return NotImplemented
+    w = np.ascontiguousarray(w)
+    kernel = w.shape[2:]
+    sizes = tuple(map(_positions, x.shape[2:], kernel, stride, padding, dilation))
+    if min(sizes) < 1:
+        return NotImplemented
+    x = channels_last(x)
+    y = empty_channels_last((x.shape[0], w.shape[0], *sizes), x.dtype)
+    axes = _axes(x, y, kernel, stride, padding, dilation)
+    plan = _forward_plan(_geometry(x, y, w.shape[0], groups), x.dtype.itemsize, _block(x.dtype)[1], axes)
+    reduce_axis = (w.strides[0] * (w.shape[0] // groups), w.strides[0], w.strides[1])
+    _gather(plan, x, y, _packed(w, reduce_axis, w.shape[0] // groups, w.shape[1], groups), bias, groups)
+    return y
+
+
+def conv_grad_input(
+    g: Array, w: Array, input_size: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], groups: int,
+) -> Any:  # fmt: skip
+    """Gradient of `conv` by its input, (N, I, *input_size); also transposed convolution of g by w."""
+    if not served(g, w) or not 3 <= g.ndim <= 5 or min(input_size) < 1:
+        return NotImplemented
+    w = np.ascontiguousarray(w)
+    kernel = w.shape[2:]
+    g = channels_last(g)
+    x = empty_channels_last((g.shape[0], w.shape[1] * groups, *input_size), g.dtype)
+    axes = _axes(x, g, kernel, stride, padding, dilation)
+    plans = _transposed_plans(_geometry(g, x, w.shape[1] * groups, groups), g.dtype.itemsize, _block(g.dtype)[1], axes)
+    reduce_axis = (w.strides[0] * (w.shape[0] // groups), w.strides[1], w.strides[0])
+    packed = _packed(w, reduce_axis, w.shape[1], w.shape[0] // groups, groups)
+    for plan in plans:
+        _gather(plan, g, x, packed, None, groups)
+    return x
+
+
+def conv_grad_weight(
+    g: Array, x: Array, kernel_size: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], groups: int,
+) -> Any:  # fmt: skip
+    """Gradient of `conv` by its weights, (O, I / groups, *kernel_size)."""
+    if not served(g, x) or not 3 <= x.ndim <= 5:
+        return NotImplemented
+    x, g = channels_last(x), channels_last(g)
+    axes = _axes(x, g, kernel_size, stride, padding, dilation)
+    itemsize = x.dtype.itemsize
+    tile, width = _block(x.dtype)
+    plan = _weight_plan(_geometry(x, g, g.shape[1], groups), itemsize, width, axes)
+    blocks = -(-plan.outputs // width)
+    sums = np.empty(plan.parts * groups * plan.taps * plan.channels * blocks * width, x.dtype)
+    constants = _constants(x.dtype)
+    from framework.backends.cpu import conv_kernels
+
+    kernel = conv_kernels.weight_gradient(**constants, PATCH=int(plan.patch))
+    threads.run(
+        kernel, plan.jobs, x.ctypes.data, g.ctypes.data, sums.ctypes.data, plan.array.ctypes.data, scratch=plan.scratch
+    )
+    result = np.empty((g.shape[1], plan.channels, *kernel_size), x.dtype)
+    threads.run(
+        conv_kernels.add_parts(**constants), g.shape[1], sums.ctypes.data, result.ctypes.data, plan.parts, plan.taps,
+        plan.channels, plan.outputs, blocks * width,
+    )  # fmt: skip
+    return result
+
+
+class _Plan:
+    """What a driver needs besides the arrays: one int64 array of sizes and addresses, the tables kept alive with it."""
+
+    def __init__(self, values: Sequence[Any], jobs: int, scratch: int, **facts: Any) -> None:
+        self.tables = [value for value in values if isinstance(value, np.ndarray)]
+        self.array = np.array([v.ctypes.data if isinstance(v, np.ndarray) else v for v in values], np.int64)
+        self.jobs, self.scratch = jobs, scratch
+        self.__dict__.update(facts)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+# An axis is (input size, output size, kernel, stride, padding, dilation, input step, output step), steps in bytes.
+_Axis = tuple[int, int, int, int, int, int, int, int]
+_OUTSIDE = -(1 << 60)
+
+
+@functools.lru_cache(maxsize=512)
+def _forward_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tuple[_Axis, ...]) -> _Plan:
+    reads = [np.stack([_input_offsets(axis, p) for p in range(axis[1])]) for axis in axes]
+    writes = [np.arange(axis[1], dtype=np.int64) * axis[7] for axis in axes]
+    return _gather_plan(geometry, itemsize, width, reads, writes, _tap_numbers(axes), _all_taps(axes))
+
+
+@functools.lru_cache(maxsize=512)
+def _transposed_plans(
+    geometry: tuple[int, ...], itemsize: int, width: int, axes: tuple[_Axis, ...]
+) -> tuple[_Plan, ...]:
+    """One plan for each residue class of input positions modulo the stride: within a class all use the same taps."""
+    classes = [[_transposed_class(axis, residue) for residue in range(min(axis[3], axis[0]))] for axis in axes]
+    plans = []
+    for chosen in itertools.product(*classes):
+        reads = [reads for reads, _, _ in chosen]
+        writes = [writes for _, writes, _ in chosen]
+        numbers = [all_[taps] for all_, (_, _, taps) in zip(_tap_numbers(axes), chosen, strict=True)]
+        plans.append(_gather_plan(geometry, itemsize, width, reads, writes, numbers, _all_taps(axes)))
+    return tuple(plans)
+
+
+def _transposed_class(axis: _Axis, residue: int) -> tuple[Array, Array, Array]:
+    """Offsets into the output gradient (positions, taps), offsets to write to, and the taps of one residue class."""
+    size, outputs, kernel, stride, padding, dilation, size_step, output_step = axis
+    taps = np.array([k for k in range(kernel) if (residue + padding - k * dilation) % stride == 0], np.int64)
+    positions = np.arange(residue, size, stride, dtype=np.int64)
+    source = (positions[:, None] + padding - taps * dilation) // stride
+    reads = np.where((source >= 0) & (source < outputs), source * output_step, _OUTSIDE)
+    return np.ascontiguousarray(reads), positions * size_step, taps
+
+
+def _gather_plan(
+    geometry: tuple[int, ...], itemsize: int, width: int, reads: list[Array], writes: list[Array],
+    numbers: list[Array], all_taps: int,
+) -> _Plan:  # fmt: skip
+    images, groups, channels, outputs, source_image, target_image = geometry
+    tile = _tile(itemsize)[0]
+    counts = [len(w) for w in writes]
+    kernel = [len(n) for n in numbers]
+    taps = int(np.prod(kernel))
+    pixels = images * int(np.prod(counts))
+    patch = channels <= _PATCH_CHANNELS and 1 < taps * channels <= 512 and taps == all_taps
+    chunk_tiles = max(1, min(_CHUNK_TILES, -(-pixels // tile)))
+    chunk_taps = taps if patch else max(1, min(taps, _PANEL_BYTES // (channels * width * itemsize), 64))
+    blocks = -(-outputs // width)
+    chunks = -(-pixels // (chunk_tiles * tile))
+    splits = min(blocks, max(1, -(-_JOBS // (chunks * groups))))
+    slots = chunk_tiles * tile
+    scratch = 8 * (5 * slots + chunk_tiles + chunk_tiles * max(1, chunk_taps) * (tile + 1))
+    scratch += (outputs + width) * itemsize + (slots * taps * channels * itemsize if patch else 0) + 64
+    values = [
+        pixels, *counts, *kernel, groups, channels, outputs, source_image, target_image, chunk_tiles,
+        max(1, chunk_taps), splits, 0, all_taps, *reads, *writes, *numbers,
+    ]  # fmt: skip
+    return _Plan(values, chunks * groups * splits, scratch, patch=patch, channels=channels, outputs=outputs)
+
+
+@functools.lru_cache(maxsize=512)
+def _weight_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tuple[_Axis, ...]) -> _Plan:
+    images, groups, channels, outputs, x_image, g_image = geometry
+    kernel = [axis[2] for axis in axes]
+    taps = int(np.prod(kernel))
+    counts = [axis[1] for axis in axes]
+    rows = images * counts[0] * counts[1]
+    reads = [np.stack([_input_offsets(axis, p) for p in range(axis[1])]) for axis in axes]
+    writes = [np.arange(axis[1], dtype=np.int64) * axis[7] for axis in axes[:2]]
+    inside = reads[2] >= 0
+    low = np.where(inside.any(0), inside.argmax(0), 0).astype(np.int64)
+    high = np.where(inside.any(0), counts[2] - inside[::-1].argmax(0), 0).astype(np.int64)
+    patch = channels <= _PATCH_CHANNELS and 1 < taps * channels <= 512
+    copy = outputs % (width // _tile(itemsize)[1]) != 0
+    blocks = -(-outputs // width)
+    sums = groups * taps * channels * blocks * width * itemsize
+    parts = max(1, min(_PARTS, rows, _SUM_BYTES // sums))
+    splits = min(blocks, max(1, -(-_JOBS // (parts * groups))))
+    row_bytes = counts[2] * ((taps * channels if patch else channels) + width) * itemsize
+    chunk_rows = max(1, min(_ROW_BYTES // row_bytes, -(-rows // parts)))
+    scratch = 8 * (6 * chunk_rows + 8) + 64
+    scratch += chunk_rows * counts[2] * itemsize * ((blocks * width if copy else 0) + (taps * channels if patch else 0))
+    values = [
+        rows, *counts, *kernel, groups, channels, outputs, x_image, g_image, chunk_rows, parts, splits, *reads,
+        *writes, axes[2][6] * axes[2][3], axes[2][7], low, high, int(copy),
+    ]  # fmt: skip
+    return _Plan(
+        values, parts * groups * splits, scratch, patch=patch, parts=parts, taps=taps, channels=channels, outputs=outputs
+    )
+
+
+# Measured on Zen 3 (512 KB of L2 cache); all of them bound working sets, so other processors are served alike.
+_CHUNK_TILES = 16  # tiles that share one pass over the weights
+_PANEL_BYTES = 256 << 10  # weights of one block of output channels that stay in the second-level cache
+_PATCH_CHANNELS = 4  # up to here inputs are copied side by side and the taps become the reduction
+_JOBS = 16  # enough to balance threads
+_PARTS = 16  # partial sums of a weight gradient
+_SUM_BYTES = 32 << 20  # memory for them
+_ROW_BYTES = 24 << 10  # rows of input and gradient that stay in the first-level cache
+
+
+def _gather(plan: _Plan, source: Array, target: Array, packed: Array, bias: Array | None, groups: int) -> None:
+    from framework.backends.cpu import conv_kernels
+
+    width = packed.shape[-1]
+    blocks = packed.shape[1]
+    start = np.zeros((groups, blocks * width), source.dtype)
+    if bias is not None:
+        start[:, : plan.outputs] = bias.reshape(groups, -1)
+    zeros = np.zeros(plan.channels, source.dtype)
+    kernel = conv_kernels.gather(**_constants(source.dtype), PATCH=int(plan.patch))
+    threads.run(
+        kernel, plan.jobs, source.ctypes.data, packed.ctypes.data, start.ctypes.data, target.ctypes.data,
+        zeros.ctypes.data, plan.array.ctypes.data, 1.0, scratch=plan.scratch,
+    )  # fmt: skip
+
+
+def _packed(w: Array, steps: tuple[int, int, int], columns: int, inner: int, groups: int) -> Array:
+    """Weights as panels (groups, blocks, taps, inner, width); steps: bytes between groups, columns, inner."""
+    from framework.backends.cpu.tile import pack
+
+    taps = int(np.prod(w.shape[2:]))
+    width = _block(w.dtype)[1]
+    blocks = -(-columns // width)
+    packed = np.empty((groups, blocks, taps, inner, width), w.dtype)
+    threads.run(
+        pack(**_constants(w.dtype)), groups * blocks, w.ctypes.data, packed.ctypes.data, blocks, taps, inner, columns,
+        *steps, w.itemsize,
+    )  # fmt: skip
+    return packed
+
+
+def _axes(
+    x: Array, y: Array, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+) -> tuple[_Axis, ...]:
+    """Three axes; those that are missing in front have one position."""
+    axes = list(
+        zip(x.shape[2:], y.shape[2:], kernel, stride, padding, dilation, x.strides[2:], y.strides[2:], strict=True)
+    )
+    return tuple([(1, 1, 1, 1, 0, 1, 0, 0)] * (3 - len(axes)) + [tuple(map(int, axis)) for axis in axes])  # type: ignore[misc]
+
+
+def _geometry(source: Array, target: Array, outputs: int, groups: int) -> tuple[int, ...]:
+    """Images, groups, channels and outputs of a group, bytes between images."""
+    channels = source.shape[1] // groups
+    return source.shape[0], groups, channels, outputs // groups, source.strides[0], target.strides[0]
+
+
+def _input_offsets(axis: _Axis, position: int) -> Array:
+    """Byte offsets of the input positions that output `position` reads at each tap."""
+    size, _, kernel, stride, padding, dilation, step, _ = axis
+    source = position * stride - padding + np.arange(kernel, dtype=np.int64) * dilation
+    return np.where((source >= 0) & (source < size), source * step, _OUTSIDE)
+
+
+def _tap_numbers(axes: tuple[_Axis, ...]) -> list[Array]:
+    (_, ky, kx) = (axis[2] for axis in axes)
+    return [np.arange(axis[2], dtype=np.int64) * step for axis, step in zip(axes, (ky * kx, kx, 1), strict=True)]
+
+
+def _all_taps(axes: tuple[_Axis, ...]) -> int:
+    return int(np.prod([axis[2] for axis in axes]))
+
+
+def _positions(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@functools.cache
+def _tile(itemsize: int) -> tuple[int, int]:
+    """Rows and vectors of a tile: accumulators, one row of B and a splat fill the registers (16, on Arm and AVX-512 32)."""
+    return {64: (8, 2), 32: (6, 2), 16: (6, 4)}[machine.vector_bytes()]
+
+
+@functools.cache
+def _block(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Rows of a tile and its columns."""
+    tile, vectors = _tile(dtype.itemsize)
+    return tile, vectors * machine.lanes(dtype.name)
+
+
+@functools.cache
+def _constants(dtype: np.dtype[Any]) -> dict[str, Any]:
+    tile, vectors = _tile(dtype.itemsize)
+    return {
+        "Float": dtype.name, "LANES": machine.lanes(dtype.name), "SIZE": dtype.itemsize, "TILE": tile,
+        "VECTORS": vectors, "GATHER": 1,
+    }  # fmt: skip

@@ -1,0 +1,356 @@
+"""Convolution in the kernel language: loops around the tile kernel. `conv` lays out their arguments.
+
+Positions are described axis by axis (z, y, x) by tables of byte offsets made in Python: for output position p and tap k
+the offset of the input position, or a large negative number outside the volume. One driver so serves strides, padding,
+dilation and, on the residue classes of the stride, transposed convolution.
+"""
+
+from __future__ import annotations
+
+from framework.backends.cpu.lang import Float, Int, Pointer, address, fetch_add, minimum, pointer, unroll
+from framework.backends.cpu.machine import kernel
+from framework.backends.cpu.tile import column_block
+
+TILE = VECTORS = LANES = SIZE = PATCH = 1  # given when compiling
+
+
+@kernel
+def gather(
+    counter: Pointer[Int], jobs: Int, x: Int, weights: Int, bias: Int, y: Int, zeros: Int, plan: Pointer[Int],
+    slope: Float, scratch: Int,
+):  # fmt: skip
+    """y[p] = act(bias + sum over taps of x[p at tap] @ weights[tap]) for every position p of one residue class.
+
+    A job is a chunk of tiles for one group and one part of the output channels. With PATCH the inputs of a chunk are first
+    copied side by side (few channels: the taps become the reduction).
+    """
+    pixels = plan[0]
+    nz = plan[1]
+    ny = plan[2]
+    nx = plan[3]
+    kz = plan[4]
+    ky = plan[5]
+    kx = plan[6]
+    groups = plan[7]
+    channels = plan[8]
+    outputs = plan[9]
+    x_image = plan[10]
+    y_image = plan[11]
+    chunk_tiles = plan[12]
+    chunk_taps = plan[13]
+    splits = plan[14]
+    activate = plan[15]
+    all_taps = plan[16]
+    in_z = pointer(Int, plan[17])
+    in_y = pointer(Int, plan[18])
+    in_x = pointer(Int, plan[19])
+    out_z = pointer(Int, plan[20])
+    out_y = pointer(Int, plan[21])
+    out_x = pointer(Int, plan[22])
+    tap_z = pointer(Int, plan[23])
+    tap_y = pointer(Int, plan[24])
+    tap_x = pointer(Int, plan[25])
+    taps = kz * ky * kx
+    slots = chunk_tiles * TILE
+    blocks = (outputs + VECTORS * LANES - 1) // (VECTORS * LANES)
+    panel = all_taps * channels * VECTORS * LANES * SIZE
+    at_c = pointer(Int, scratch)
+    at_x = at_c + slots
+    at_z = at_x + slots
+    at_y = at_z + slots
+    at_w = at_y + slots
+    counts = at_w + slots
+    table = counts + chunk_tiles
+    dummy = address(table + chunk_tiles * chunk_taps * (TILE + 1))
+    patch = pointer(Float, dummy + (outputs + VECTORS * LANES) * SIZE)
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        split = job % splits
+        group = job // splits % groups
+        first = job // splits // groups * slots
+        block0 = blocks * split // splits
+        block1 = blocks * (split + 1) // splits
+        tiles = minimum(chunk_tiles, (pixels - first + TILE - 1) // TILE)
+
+        # where each position of the chunk reads and writes
+        px = first % nx
+        py = first // nx % ny
+        pz = first // nx // ny % nz
+        image = first // nx // ny // nz
+        for s in range(tiles * TILE):
+            if first + s < pixels:
+                at_c[s] = y + image * y_image + out_z[pz] + out_y[py] + out_x[px] + group * outputs * SIZE
+                at_x[s] = x + image * x_image + group * channels * SIZE
+                at_z[s] = pz * kz
+                at_y[s] = py * ky
+                at_w[s] = px * kx
+                px += 1
+                if px == nx:
+                    px = 0
+                    py += 1
+                    if py == ny:
+                        py = 0
+                        pz += 1
+                        if pz == nz:
+                            pz = 0
+                            image += 1
+            else:
+                at_c[s] = dummy
+                at_x[s] = at_x[s - 1]
+                at_z[s] = at_z[s - 1]
+                at_y[s] = at_y[s - 1]
+                at_w[s] = at_w[s - 1]
+
+        start = 0
+        while start == 0 or start < taps:
+            stop = minimum(start + chunk_taps, taps)
+            if PATCH:
+                width = taps * channels
+                for s in range(tiles * TILE):
+                    to = patch + s * width
+                    for i in range(kz):
+                        for j in range(ky):
+                            above = in_z[at_z[s] + i] + in_y[at_y[s] + j]
+                            for k in range(kx):
+                                offset = above + in_x[at_w[s] + k]
+                                if offset >= 0:
+                                    here = pointer(Float, at_x[s] + offset)
+                                    for n in range(channels):
+                                        to[n] = here[n]
+                                else:
+                                    for n in range(channels):
+                                        to[n] = 0.0
+                                to = to + channels
+                for n in range(tiles):
+                    counts[n] = 1
+                    table[n * (TILE + 1)] = 0
+                    for t in unroll(TILE):
+                        table[n * (TILE + 1) + 1 + t] = address(patch + (n * TILE + t) * width)
+                stop = taps
+            else:
+                if taps == 0:
+                    kx = 1
+                    ky = 1
+                first_k = start % kx
+                first_j = start // kx % ky
+                first_i = start // kx // ky
+                for n in range(tiles):
+                    row = table + n * chunk_taps * (TILE + 1)
+                    i = first_i
+                    j = first_j
+                    k = first_k
+                    used = 0
+                    for tap in range(start, stop):
+                        best = -1
+                        for t in unroll(TILE):
+                            s = n * TILE + t
+                            offset = in_z[at_z[s] + i] + in_y[at_y[s] + j] + in_x[at_w[s] + k]
+                            row[1 + t] = at_x[s] + offset if offset >= 0 else zeros
+                            best = offset if offset >= 0 else best
+                        if best >= 0:
+                            row[0] = (tap_z[i] + tap_y[j] + tap_x[k]) * channels * VECTORS * LANES * SIZE
+                            row = row + (TILE + 1)
+                            used += 1
+                        k += 1
+                        if k == kx:
+                            k = 0
+                            j += 1
+                            if j == ky:
+                                j = 0
+                                i += 1
+                    counts[n] = used
+
+            active = activate if stop == taps else 0
+            again = 1 if start > 0 else 0
+            inner = taps * channels if PATCH else channels
+            stride = 1 if PATCH else chunk_taps
+            for block in range(block0, block1):
+                column = block * VECTORS * LANES
+                for n in range(tiles):
+                    column_block(
+                        table + n * stride * (TILE + 1), counts[n], inner, 0, 0, SIZE,
+                        weights + (group * blocks + block) * panel, VECTORS * LANES * SIZE,
+                        at_c + n * TILE, column * SIZE, 0, outputs - column, again,
+                        pointer(Float, bias) + (group * blocks + block) * VECTORS * LANES, active, slope,
+                        GATHER=1,
+                    )  # fmt: skip
+            start = stop
+            if taps == 0:
+                start = 1
+
+
+@kernel
+def weight_gradient(
+    counter: Pointer[Int], jobs: Int, x: Int, g: Int, sums: Int, plan: Pointer[Int], scratch: Int,
+):  # fmt: skip
+    """sums[part, group, tap, c, o] = sum over the part's rows of x[row at tap, c] * g[row, o].
+
+    A job is one part of the rows for one group and one part of the output channels; the split is fixed by the shapes.
+    """
+    rows = plan[0]
+    nz = plan[1]
+    ny = plan[2]
+    nx = plan[3]
+    kz = plan[4]
+    ky = plan[5]
+    kx = plan[6]
+    groups = plan[7]
+    channels = plan[8]
+    outputs = plan[9]
+    x_image = plan[10]
+    g_image = plan[11]
+    chunk_rows = plan[12]
+    parts = plan[13]
+    splits = plan[14]
+    in_z = pointer(Int, plan[15])
+    in_y = pointer(Int, plan[16])
+    in_x = pointer(Int, plan[17])
+    out_z = pointer(Int, plan[18])
+    out_y = pointer(Int, plan[19])
+    x_step = plan[20]
+    g_step = plan[21]
+    low = pointer(Int, plan[22])
+    high = pointer(Int, plan[23])
+    copy_g = plan[24]
+    taps = kz * ky * kx
+    inner = taps * channels if PATCH else channels
+    blocks = (outputs + VECTORS * LANES - 1) // (VECTORS * LANES)
+    width = blocks * VECTORS * LANES
+    none = pointer(Float, 0)
+    at_x = pointer(Int, scratch)
+    at_g = at_x + chunk_rows
+    at_z = at_g + chunk_rows
+    at_y = at_z + chunk_rows
+    table = at_y + chunk_rows
+    target = table + chunk_rows * 2
+    copied = pointer(Float, address(target + 8))
+    patch = copied + (chunk_rows * nx * width if copy_g else 0)
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        split = job % splits
+        group = job // splits % groups
+        part = job // splits // groups
+        block0 = blocks * split // splits
+        block1 = blocks * (split + 1) // splits
+        total = sums + (part * groups + group) * taps * channels * width * SIZE
+        for n in range(taps * channels):
+            line = pointer(Float, total) + n * width
+            for o in range(block0 * VECTORS * LANES, block1 * VECTORS * LANES):
+                line[o] = 0.0
+        row0 = rows * part // parts
+        row1 = rows * (part + 1) // parts
+        while row0 < row1:
+            count = minimum(chunk_rows, row1 - row0)
+            for r in range(count):
+                py = (row0 + r) % ny
+                pz = (row0 + r) // ny % nz
+                image = (row0 + r) // ny // nz
+                at_x[r] = x + image * x_image + group * channels * SIZE
+                at_g[r] = g + image * g_image + out_z[pz] + out_y[py] + group * outputs * SIZE
+                at_z[r] = pz * kz
+                at_y[r] = py * ky
+                if copy_g:
+                    to = copied + r * nx * width
+                    for w in range(nx):
+                        here = pointer(Float, at_g[r] + w * g_step)
+                        for o in range(outputs):
+                            to[o] = here[o]
+                        for o in range(outputs, width):
+                            to[o] = 0.0
+                        to = to + width
+                    at_g[r] = address(copied + r * nx * width)
+            b_step = width * SIZE if copy_g else g_step
+            if PATCH:
+                for r in range(count):
+                    to = patch + r * nx * inner
+                    for w in range(nx):
+                        for i in range(kz):
+                            for j in range(ky):
+                                above = in_z[at_z[r] + i] + in_y[at_y[r] + j]
+                                for k in range(kx):
+                                    offset = above + in_x[w * kx + k]
+                                    if offset >= 0:
+                                        here = pointer(Float, at_x[r] + offset)
+                                        for n in range(channels):
+                                            to[n] = here[n]
+                                    else:
+                                        for n in range(channels):
+                                            to[n] = 0.0
+                                    to = to + channels
+                    table[r * 2] = at_g[r]
+                    table[r * 2 + 1] = address(patch + r * nx * inner)
+                for block in range(block0, block1):
+                    weight_rows(table, count, nx, inner, inner * SIZE, b_step, block, outputs, total, width, target, none)
+            else:
+                for i in range(kz):
+                    for j in range(ky):
+                        for k in range(kx):
+                            length = high[k] - low[k]
+                            used = 0
+                            for r in range(count):
+                                up = in_z[at_z[r] + i]
+                                across = in_y[at_y[r] + j]
+                                if up >= 0 and across >= 0 and length > 0:
+                                    table[used * 2] = at_g[r] + low[k] * b_step
+                                    table[used * 2 + 1] = at_x[r] + up + across + in_x[low[k] * kx + k]
+                                    used += 1
+                            if used > 0:
+                                sum_tap = total + ((i * ky + j) * kx + k) * channels * width * SIZE
+                                for block in range(block0, block1):
+                                    weight_rows(
+                                        table, used, length, channels, x_step, b_step, block, outputs, sum_tap, width, target, none
+                                    )
+            row0 += count
+
+
+@kernel
+def weight_rows(
+    table: Pointer[Int], outer: Int, length: Int, channels: Int, a_step: Int, b_step: Int, block: Int, outputs: Int,
+    total: Int, width: Int, target: Pointer[Int], none: Pointer[Float],
+):  # fmt: skip
+    """All input channels of one tap and one block of output channels: tiles of TILE, then of 4, then of 1."""
+    c = 0
+    column = block * VECTORS * LANES
+    while c < channels:
+        target[0] = total + c * width * SIZE
+        left = channels - c
+        if left >= TILE and (left - TILE < 2 or left - TILE > 3):
+            column_block(table, outer, length, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+                         width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0)  # fmt: skip
+            c += TILE
+        elif left >= 4:
+            column_block(table, outer, length, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+                         width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
+            c += 4
+        else:
+            column_block(table, outer, length, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+                         width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
+            c += 1
+
+
+@kernel
+def add_parts(
+    counter: Pointer[Int], jobs: Int, sums: Int, result: Int, parts: Int, taps: Int, channels: Int, outputs: Int,
+    width: Int, scratch: Int,
+):  # fmt: skip
+    """result[group, o, c, tap] = the parts of `weight_gradient` added in order; a job is one output channel of a group."""
+    size = jobs // outputs * taps * channels * width
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        group = job // outputs
+        o = job % outputs
+        source = pointer(Float, sums) + group * taps * channels * width + o
+        to = pointer(Float, result) + job * channels * taps
+        for c in range(channels):
+            for tap in range(taps):
+                place = source + (tap * channels + c) * width
+                value = place[0]
+                for part in range(1, parts):
+                    value += place[part * size]
+                to[c * taps + tap] = value

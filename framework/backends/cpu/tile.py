@@ -1,0 +1,125 @@
+"""The tile kernel: TILE x VECTORS accumulators in registers, the whole of dense CPU compute.
+
+    C[t, v] (+)= sum over o, i of A_o[t, i] * B_o[i, v]
+
+`o` runs over table rows: for a convolution the taps, for a weight gradient the rows of the volume, for matmul one. GATHER
+tables hold one address for each of the TILE rows of A and C, so that any output positions can share a tile: borders,
+strides and short rows need no padding. Without GATHER the rows lie `a_tile` and `c_tile` bytes apart.
+"""
+
+from __future__ import annotations
+
+from framework.backends.cpu.lang import (
+    Float, Int, Pointer, Vector, fetch_add, fma, load, local, minimum, pointer, splat, store, unroll, where,
+)  # fmt: skip
+from framework.backends.cpu.machine import kernel
+
+# mypy: disable-error-code="name-defined"
+TILE = VECTORS = LANES = SIZE = GATHER = 1  # given when compiling
+
+
+@kernel
+def tile(
+    table: Pointer[Int], outer: Int, inner: Int, a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
+    c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
+):  # fmt: skip
+    """One tile. Table rows: offset into B, then the address(es) of A. `c`: address(es) of C's rows. Steps in bytes.
+
+    `columns` valid columns are read and written; accumulate: start from C, else from `bias` (VECTORS vectors).
+    activate: leaky ReLU with `slope` at the end.
+    """
+    total = local(Vector, TILE * VECTORS)
+    rows = local(Int, TILE)
+    edge = local(Float, VECTORS * LANES)
+    full = columns >= VECTORS * LANES
+    if accumulate:
+        for t in unroll(TILE):
+            place = pointer(Float, (c[t] if GATHER else c[0] + t * c_tile) + c_shift)
+            if full:
+                for v in unroll(VECTORS):
+                    total[t * VECTORS + v] = load(place + v * LANES)
+            else:
+                for j in range(columns):
+                    edge[j] = place[j]
+                for v in unroll(VECTORS):
+                    total[t * VECTORS + v] = load(edge + v * LANES)
+    else:
+        for v in unroll(VECTORS):
+            first = load(bias + v * LANES)
+            for t in unroll(TILE):
+                total[t * VECTORS + v] = first
+    for o in range(outer):
+        if GATHER:
+            for t in unroll(TILE):
+                rows[t] = table[o * (TILE + 1) + 1 + t]
+            weights = b + table[o * (TILE + 1)]
+        else:
+            for t in unroll(TILE):
+                rows[t] = table[o * 2 + 1] + a_shift + t * a_tile
+            weights = b + table[o * 2]
+        at = 0
+        for i in range(inner):
+            panel = pointer(Float, weights)
+            for t in unroll(TILE):
+                scalar = splat(pointer(Float, rows[t] + at)[0])
+                for v in unroll(VECTORS):
+                    total[t * VECTORS + v] = fma(scalar, load(panel + v * LANES), total[t * VECTORS + v])
+            at += a_step
+            weights += b_step
+    if activate:
+        for n in unroll(TILE * VECTORS):
+            total[n] = where(total[n] > 0.0, total[n], total[n] * slope)
+    for t in unroll(TILE):
+        place = pointer(Float, (c[t] if GATHER else c[0] + t * c_tile) + c_shift)
+        if full:
+            for v in unroll(VECTORS):
+                store(place + v * LANES, total[t * VECTORS + v])
+        else:
+            for v in unroll(VECTORS):
+                store(edge + v * LANES, total[t * VECTORS + v])
+            for j in range(columns):
+                place[j] = edge[j]
+
+
+@kernel
+def column_block(
+    table: Pointer[Int], outer: Int, inner: Int, a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
+    c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
+):  # fmt: skip
+    """`tile` at the least number of vectors that holds `columns`."""
+    if columns > LANES:
+        tile(table, outer, inner, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+             activate, slope)  # fmt: skip
+    else:
+        tile(table, outer, inner, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+             activate, slope, VECTORS=1)  # fmt: skip
+
+
+@kernel
+def pack(
+    counter: Pointer[Int], jobs: Int, source: Int, target: Int, blocks: Int, taps: Int, inner: Int, columns: Int,
+    group_step: Int, column_step: Int, inner_step: Int, tap_step: Int, scratch: Int,
+):  # fmt: skip
+    """Weights into panels (groups, blocks, taps, inner, VECTORS * LANES), zeros beyond `columns`; a job is one block.
+
+    `source` has `columns` columns for each group at the given byte steps.
+    """
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        group = job // blocks
+        block = job % blocks
+        valid = minimum(columns - block * VECTORS * LANES, VECTORS * LANES)
+        start = source + group * group_step + block * VECTORS * LANES * column_step
+        panel = pointer(Float, target) + job * taps * inner * VECTORS * LANES
+        for i in range(inner):
+            for tap in range(taps):
+                here = panel + (tap * inner + i) * VECTORS * LANES
+                there = start + i * inner_step + tap * tap_step
+                for n in range(valid):
+                    here[n] = pointer(Float, there + n * column_step)[0]
+                for n in range(valid, VECTORS * LANES):
+                    here[n] = 0.0
+
+
