@@ -15,6 +15,7 @@ from medimg.structures import structure
 from medimg.volume import Volume
 
 Picture = NDArray[np.uint8]
+Labels = Volume | NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ def slice_image(
     volume: Volume,
     plane: Plane,
     index: int | None = None,
-    labels: Volume | NDArray[np.integer] | None = None,
+    labels: Labels | None = None,
     *,
+    border: Labels | None = None,
     about: Sequence[float] | None = None,
     crosshair: bool = False,
     **style: Any,
@@ -56,18 +58,21 @@ def slice_image(
     """Slice `index` of `plane` as an RGB picture (H, W, 3) uint8 with square pixels.
 
     `index` counts voxels of the array axis that the plane holds fixed (`plane_layout(volume, plane).axis`), so it is
-    the same number as in the array; None is the middle. `labels` is a label map on the same grid. `about` is the
-    voxel that `field_mm` and the crosshair refer to; None is the centre.
+    the same number as in the array; None is the middle. `labels` is a label map on the same grid; `border` is another,
+    of which only the outlines are drawn, in white, to compare with. `about` is the voxel that `field_mm` and the
+    crosshair refer to; None is the centre. The keywords of `Style` say the rest.
     """
     settings = Style(**style)
-    return _render(volume, plane, index, labels, about, crosshair, window_of(volume, settings.window), settings)
+    settings = replace(settings, window=window_of(volume, settings.window))
+    return _render(volume, plane, index, (labels, border), about, crosshair, settings)
 
 
 def three_planes(
     volume: Volume,
     at: Literal["centre"] | Sequence[float] = "centre",
-    labels: Volume | NDArray[np.integer] | None = None,
+    labels: Labels | None = None,
     *,
+    border: Labels | None = None,
     space: Literal["voxel", "mm"] = "voxel",
     crosshair: bool = False,
     **style: Any,
@@ -80,11 +85,10 @@ def three_planes(
     if settings.pixel_mm is None:
         settings = replace(settings, pixel_mm=min(volume.spacing))
     voxel = voxel_at(volume, at, space)
-    window = window_of(volume, settings.window)
+    settings = replace(settings, window=window_of(volume, settings.window))
+    overlays = (labels, border)
     return {
-        plane: _render(
-            volume, plane, voxel[plane_layout(volume, plane).axis], labels, voxel, crosshair, window, settings
-        )
+        plane: _render(volume, plane, voxel[plane_layout(volume, plane).axis], overlays, voxel, crosshair, settings)
         for plane in PLANES
     }
 
@@ -112,10 +116,9 @@ def _render(
     volume: Volume,
     plane: Plane,
     index: int | None,
-    labels: Volume | NDArray[np.integer] | None,
+    overlays: tuple[Labels | None, Labels | None],
     about: Sequence[float] | None,
     crosshair: bool,
-    window: tuple[float, float],
     settings: Style,
 ) -> Picture:
     layout = plane_layout(volume, plane, settings.convention)
@@ -127,10 +130,15 @@ def _render(
     voxel = [size // 2 for size in shape] if about is None else list(about)
     centre = layout.picture_mm(voxel, shape)
     frame = _frame(layout, shape, centre, settings)
-    picture = _grey(layout.extract(volume.array, index), layout, frame, window)
-    if labels is not None:
-        overlay = layout.extract(_label_array(volume, labels), index)
-        _paint(picture, _nearest(overlay, layout, frame), settings)
+    picture = _grey(layout.extract(volume.array, index), layout, frame, window_of(volume, settings.window))
+    filled, outlined = (
+        None if labels is None else _nearest(layout.extract(_label_array(volume, labels), index), layout, frame)
+        for labels in overlays
+    )
+    if filled is not None:
+        _paint(picture, filled, settings)
+    if outlined is not None:
+        picture[_border(outlined) & (outlined != 0)] = 255
     at_pixel = ((centre[0] - frame.left) / frame.pixel_mm, (centre[1] - frame.top) / frame.pixel_mm)
     if crosshair:
         draw_crosshair(picture, at_pixel)
@@ -173,7 +181,7 @@ def _grey(picture: NDArray[Any], layout: PlaneLayout, frame: _Frame, window: tup
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
-def _nearest(picture: NDArray[np.integer], layout: PlaneLayout, frame: _Frame) -> NDArray[np.integer]:
+def _nearest(picture: NDArray[np.integer[Any]], layout: PlaneLayout, frame: _Frame) -> NDArray[np.integer[Any]]:
     """Labels of the voxels under the frame's pixels (H, W); 0 outside the slice."""
     columns, rows = frame.columns(layout.column_mm), frame.rows(layout.row_mm)
     inside_rows, inside_columns = rows.clip(0, picture.shape[0] - 1), columns.clip(0, picture.shape[1] - 1)
@@ -183,7 +191,7 @@ def _nearest(picture: NDArray[np.integer], layout: PlaneLayout, frame: _Frame) -
     return chosen
 
 
-def _paint(picture: Picture, labels: NDArray[np.integer], settings: Style) -> None:
+def _paint(picture: Picture, labels: NDArray[np.integer[Any]], settings: Style) -> None:
     """Lay fill and outline of each label over the picture, in place."""
     painted = labels != 0
     numbers = labels[painted]
@@ -197,7 +205,7 @@ def _paint(picture: Picture, labels: NDArray[np.integer], settings: Style) -> No
     picture[painted] = (mixed + 0.5).astype(np.uint8)
 
 
-def _border(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _border(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Pixels with a neighbour above, below, left or right of another label."""
     border = np.zeros(labels.shape, dtype=bool)
     down = labels[1:] != labels[:-1]
@@ -216,7 +224,7 @@ def _colour(number: int, settings: Style) -> tuple[int, int, int]:
     return structure(name or f"label {number}").colour
 
 
-def _label_array(volume: Volume, labels: Volume | NDArray[np.integer]) -> NDArray[np.integer]:
+def _label_array(volume: Volume, labels: Labels) -> NDArray[np.integer[Any]]:
     """The label map as an array, once it is known to lie on the volume's grid."""
     array = labels if isinstance(labels, np.ndarray) else labels.array
     if array.shape != volume.shape:

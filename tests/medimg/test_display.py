@@ -165,6 +165,17 @@ def test_overlay_fill_and_outline():
     np.testing.assert_array_equal(own[4, 4], [1, 2, 3])
 
 
+def test_a_second_label_map_is_outlined_in_white():
+    volume = Volume(np.full((9, 9, 3), 100.0), np.eye(4))
+    truth = np.zeros(volume.shape, np.uint8)
+    truth[3:8, 3:8] = 1
+    picture = slice_image(volume, "axial", 1, None, border=truth, **BARE)
+    white = (picture == 255).all(axis=2)
+    assert white.sum() == 16
+    assert not white[3, 3]
+    assert (picture[~white] == 100).all()
+
+
 def test_overlay_lies_on_what_it_labels():
     """Label = bright voxels: in every plane and at every scale, bright pixels are coloured and dark ones are not."""
     array = np.zeros((20, 24, 10))
