@@ -127,7 +127,7 @@ def _batches(config: Config, prepared: Prepared, first: int) -> Any:
 
     size = config.training.batch_size
     order = range(first * size, config.training.iterations * size)
-    loader = DataLoader(prepared.patches, batch_size=size, sampler=order, num_workers=config.training.workers)
+    loader = DataLoader(prepared.patches, batch_size=size, sampler=order, num_workers=config.training.workers, seed=0)
     for batch in loader:
         yield batch["image"], batch["label"]
 
