@@ -173,7 +173,7 @@ def _folder_entries(folder: Path) -> Iterator[Entry]:
 
 def _is_clutter(parts: list[str]) -> bool:
     """Hidden files and what macOS adds to zips."""
-    return any(part.startswith(".") and part != "." or part == "__MACOSX" for part in parts)
+    return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in parts)
 
 
 def _refuse_bomb(members: list[zipfile.ZipInfo], name: str) -> None:
