@@ -197,7 +197,7 @@ def extract_patch(
         patch = np.stack([_window(channel, start, size, fill) for channel in image]).astype(np.float32, copy=False)
         target = _window(label, start, size, outside_label)
         if flips:
-            patch = np.ascontiguousarray(np.flip(patch, [1 + axis for axis in flips]))
+            patch = np.ascontiguousarray(np.flip(patch, tuple(1 + axis for axis in flips)))
             target = np.ascontiguousarray(np.flip(target, flips))
         return patch, target
     middle = (np.asarray(size) - 1) / 2

@@ -6,14 +6,20 @@ not depend on the split. Image data are float32, labels uint8 or int32, index ar
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-_options = {"nogil": True, "cache": True, "boundscheck": False}
+Array = npt.NDArray[Any]
+
+_kernel: Any = njit(nogil=True, cache=True)
+_inline: Any = njit(inline="always")
 
 
-@njit(**_options)
-def filter_middle(source, first, weight, out, begin, end):  # type: ignore[no-untyped-def]
+@_kernel
+def filter_middle(source: Array, first: Array, weight: Array, out: Array, begin: int, end: int) -> None:
     """Weighted sums along the middle axis of source (O, N, I) into rows begin to end of the O*M of out (O, M, I)."""
     inner = source.shape[2]
     count = first.shape[0]
@@ -35,8 +41,8 @@ def filter_middle(source, first, weight, out, begin, end):  # type: ignore[no-un
                     target[k] += w * line[k]
 
 
-@njit(**_options)
-def filter_last(source, first, weight, out, begin, end):  # type: ignore[no-untyped-def]
+@_kernel
+def filter_last(source: Array, first: Array, weight: Array, out: Array, begin: int, end: int) -> None:
     """Weighted sums along the last axis of source (O, N) into rows [begin, end) of out (O, M)."""
     taps = weight.shape[1]
     for o in range(begin, end):
@@ -50,22 +56,32 @@ def filter_last(source, first, weight, out, begin, end):  # type: ignore[no-unty
             target[i] = total
 
 
-@njit(**_options)
-def vote_separable(source, fx, wx, fy, wy, fz, wz, out, begin, end):  # type: ignore[no-untyped-def]
+@_kernel
+def vote_separable(
+    source: Array, fx: Array, wx: Array, fy: Array, wy: Array, fz: Array, wz: Array, out: Array, begin: int, end: int
+) -> None:
     """Label with the largest interpolated indicator, for separable weights; writes out[begin:end] of out (X, Y, Z)."""
     nx, ny, nz = wx.shape[1], wy.shape[1], wz.shape[1]
     names = np.empty(nx * ny * nz, np.int64)
     votes = np.empty(nx * ny * nz, np.float32)
+    mixed = np.empty(source.shape[2], np.bool_)
     for i in range(begin, end):
         for j in range(out.shape[1]):
+            x, y = fx[i], fy[j]
+            # Nearly everywhere all voxels around agree: find out where along the whole row at once.
+            base = source[x, y]
+            mixed[:] = False
+            for a in range(nx):
+                for b in range(ny):
+                    line = source[x + a, y + b]
+                    for z in range(len(mixed)):
+                        mixed[z] |= line[z] != base[z]
             for k in range(out.shape[2]):
-                x, y, z = fx[i], fy[j], fz[k]
-                label = source[x, y, z]
-                same = True
-                for a in range(nx):
-                    for b in range(ny):
-                        for c in range(nz):
-                            same &= source[x + a, y + b, z + c] == label
+                z = fz[k]
+                label = base[z]
+                same = not mixed[z]
+                for c in range(1, nz):
+                    same &= (not mixed[z + c]) & (base[z + c] == label)
                 if not same:
                     found = 0
                     for a in range(nx):
@@ -77,8 +93,17 @@ def vote_separable(source, fx, wx, fy, wy, fz, wz, out, begin, end):  # type: ig
                 out[i, j, k] = label
 
 
-@njit(**_options)
-def gather_linear(source, matrix, shift, subdivide, fill, out, begin, end):  # type: ignore[no-untyped-def]
+@_kernel
+def gather_linear(
+    source: Array,
+    matrix: Array,
+    shift: Array,
+    subdivide: tuple[int, int, int],
+    fill: float,
+    out: Array,
+    begin: int,
+    end: int,
+) -> None:
     """Trilinear samples of source (C, X, Y, Z) at matrix @ (i, j, k, 1) + shift[:, i, j, k] into out[:, begin:end].
 
     Each output voxel is the mean over subdivide[0] x subdivide[1] x subdivide[2] points in it. Points up to half a
@@ -118,8 +143,10 @@ def gather_linear(source, matrix, shift, subdivide, fill, out, begin, end):  # t
                         out[c, i, j, k] = out[c, i, j, k] / inside if inside else fill
 
 
-@njit(**_options)
-def gather_cubic(source, matrix, subdivide, fill, out, begin, end):  # type: ignore[no-untyped-def]
+@_kernel
+def gather_cubic(
+    source: Array, matrix: Array, subdivide: tuple[int, int, int], fill: float, out: Array, begin: int, end: int
+) -> None:
     """As `gather_linear` without shift, with Keys' cubic convolution (a = -1/2) over 4 x 4 x 4 neighbours."""
     points = subdivide[0] * subdivide[1] * subdivide[2]
     weights = np.empty((3, 4))
@@ -154,8 +181,18 @@ def gather_cubic(source, matrix, subdivide, fill, out, begin, end):  # type: ign
                         out[c, i, j, k] = out[c, i, j, k] / inside if inside else fill
 
 
-@njit(**_options)
-def gather_labels(source, matrix, shift, subdivide, nearest, fill, out, begin, end):  # type: ignore[no-untyped-def]
+@_kernel
+def gather_labels(
+    source: Array,
+    matrix: Array,
+    shift: Array,
+    subdivide: tuple[int, int, int],
+    nearest: bool,
+    fill: float,
+    out: Array,
+    begin: int,
+    end: int,
+) -> None:
     """Labels of source (X, Y, Z) at the points of `gather_linear`: nearest, or the largest trilinear indicator."""
     points = subdivide[0] * subdivide[1] * subdivide[2]
     names = np.empty(8 * points, np.int64)
@@ -191,8 +228,8 @@ def gather_labels(source, matrix, shift, subdivide, nearest, fill, out, begin, e
                 out[i, j, k] = _winner(names, votes, found) if found else fill
 
 
-@njit(**_options)
-def _vote(label, weight, names, votes, found):  # type: ignore[no-untyped-def]
+@_kernel
+def _vote(label: int, weight: float, names: Array, votes: Array, found: int) -> int:
     """Add a weight to a label's sum in the short list of labels seen; returns the list's length."""
     for n in range(found):
         if names[n] == label:
@@ -203,8 +240,8 @@ def _vote(label, weight, names, votes, found):  # type: ignore[no-untyped-def]
     return found + 1
 
 
-@njit(**_options)
-def _winner(names, votes, found):  # type: ignore[no-untyped-def]
+@_kernel
+def _winner(names: Array, votes: Array, found: int) -> int:
     """The label with most votes; a tie (within rounding) goes to the label seen first, so that no label is favoured."""
     best = 0
     for n in range(1, found):
@@ -213,8 +250,10 @@ def _winner(names, votes, found):  # type: ignore[no-untyped-def]
     return names[best]
 
 
-@njit(inline="always")
-def _position(matrix, subdivide, p, i, j, k):  # type: ignore[no-untyped-def]
+@_inline
+def _position(
+    matrix: Array, subdivide: tuple[int, int, int], p: int, i: int, j: int, k: int
+) -> tuple[float, float, float]:
     """Source position of sub-point p of target voxel (i, j, k)."""
     s0, s1, s2 = subdivide
     a = i + (p // (s1 * s2) + 0.5) / s0 - 0.5
@@ -227,8 +266,8 @@ def _position(matrix, subdivide, p, i, j, k):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(inline="always")
-def _inside(shape, x, y, z):  # type: ignore[no-untyped-def]
+@_inline
+def _inside(shape: tuple[int, ...], x: float, y: float, z: float) -> bool:
     """Whether a position lies within the voxels' extent (half a voxel beyond the outer centres; 1e-6 for rounding)."""
     edge = 0.500001
     return (
@@ -241,16 +280,16 @@ def _inside(shape, x, y, z):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(inline="always")
-def _neighbours(x, size):  # type: ignore[no-untyped-def]
+@_inline
+def _neighbours(x: float, size: int) -> tuple[int, int, Any]:
     """Both neighbours of a position, clamped to the array, and the weight of the upper one."""
     x = min(max(x, 0.0), size - 1.0)
     low = int(x)
     return low, min(low + 1, size - 1), np.float32(x - low)
 
 
-@njit(**_options)
-def _keys(x, weight):  # type: ignore[no-untyped-def]
+@_kernel
+def _keys(x: float, weight: Array) -> int:
     """Index of the first of four neighbours; fills their weights (Keys 1981, a = -1/2)."""
     low = int(np.floor(x))
     t = x - low

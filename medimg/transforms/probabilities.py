@@ -59,7 +59,7 @@ def label_from_probabilities(
 def _slab(probabilities: np.ndarray, here: Grid, slab: Grid, values: np.ndarray, dtype: type) -> np.ndarray:
     """Best class of one slab; -inf stands outside the source, so that no class wins there."""
     best = np.full(slab.shape, -np.inf, dtype=np.float32)
-    label = np.zeros(slab.shape, dtype=dtype)
+    label: np.ndarray = np.zeros(slab.shape, dtype=dtype)
     for channel, value in zip(probabilities, values):
         score = sample(channel, here, slab, fill=-np.inf)
         better = score > best
