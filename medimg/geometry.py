@@ -34,7 +34,9 @@ def as_affine(matrix: npt.ArrayLike) -> Affine:
     affine[3] = [0, 0, 0, 1]
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if (lengths == 0).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-4:
-        raise ImageError("The affine is singular (an axis has no length, or two point the same way); repair the header.")
+        raise ImageError(
+            "The affine is singular (an axis has no length, or two point the same way); repair the header."
+        )
     affine.setflags(write=False)
     return affine
 
@@ -111,8 +113,8 @@ def nearest_orthogonal(affine: Affine, tolerance: float = ORTHOGONAL_TOLERANCE) 
     found = shear(affine)
     if found > tolerance:
         raise ImageError(
-            f"The voxel axes are sheared (cosine {found:.4f}, tolerance {tolerance:g}; tilt {tilt(affine):.2f} degrees): "
-            "resample the image to an orthogonal grid instead."
+            f"The voxel axes are sheared (cosine {found:.4f}, tolerance {tolerance:g}; tilt {tilt(affine):.2f} "
+            "degrees): resample the image to an orthogonal grid instead."
         )
     left, _, right = np.linalg.svd(directions(affine))
     repaired: Affine = affine.copy()

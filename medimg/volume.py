@@ -49,7 +49,7 @@ class Volume:
     """A three-dimensional image or label map on a voxel grid in the patient.
 
     `array` is (X, Y, Z), indexed as the columns of `affine`, the 4x4 float64 matrix from voxel index to RAS+
-    millimetres. `units` names what the values are ("HU", "label", "BQML", ...; "unknown" where the source does not say).
+    millimetres. `units` names what the values are: "HU", "label", "BQML", ...; "unknown" where the source does not say.
     """
 
     array: npt.NDArray[Any]
@@ -119,7 +119,7 @@ class Volume:
 
     def world_to_voxel(self, points: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """RAS+ mm (..., 3) to fractional voxel indices (..., 3)."""
-        return geometry.apply(np.linalg.inv(self.affine), points)
+        return geometry.apply(np.linalg.inv(self.affine).astype(np.float64), points)
 
     def same_grid(self, other: "Volume", tolerance: float = 0.01) -> bool:
         """Whether both have the same shape and no voxel lies further than `tolerance` mm apart."""
@@ -128,7 +128,9 @@ class Volume:
     def with_array(self, array: npt.NDArray[Any], units: str | None = None) -> "Volume":
         """Another array on the same grid, such as a label map of this image."""
         if array.shape != self.array.shape:
-            raise ImageError(f"The array has shape {array.shape}, the grid {self.array.shape}; give the new affine instead.")
+            raise ImageError(
+                f"The array has shape {array.shape}, the grid {self.array.shape}; give the new affine instead."
+            )
         return replace(self, array=array, units=self.units if units is None else units)
 
     def with_orthogonal_axes(self, tolerance: float = geometry.ORTHOGONAL_TOLERANCE) -> "Volume":
@@ -139,7 +141,8 @@ class Volume:
         """
         affine = geometry.nearest_orthogonal(self.affine, tolerance)
         moved = geometry.largest_distance(affine, self.affine, self.shape)
-        note = f"Made the voxel axes exactly orthogonal (cosine was {geometry.shear(self.affine):.1e}, moved <= {moved:.2g} mm)."
+        shear = geometry.shear(self.affine)
+        note = f"Made the voxel axes exactly orthogonal (cosine was {shear:.1e}, moved by up to {moved:.2g} mm)."
         return replace(self, affine=affine, provenance=self._provenance_with(notes=(note,)))
 
     def with_notes(self, *notes: str) -> "Volume":

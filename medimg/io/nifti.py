@@ -14,7 +14,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +97,8 @@ def write_nifti(
     A .gz carries no time and no name, so the same volume gives the same bytes. NIfTI-2 is used only where an
     axis is longer than 32767 voxels. `extensions` are header extensions: NIfTI's code for each, and its content.
 
-    Raises ImageError where the suffix is another, `dtype` cannot hold the values, or what was written does not read back.
+    Raises ImageError where the suffix is another, `dtype` cannot hold the values, or what was written does not read
+    back.
     """
     target = Path(path)
     if not target.name.lower().endswith((".nii", ".nii.gz")):
@@ -126,7 +127,7 @@ def _extension(kind: int, content: bytes) -> "Nifti1Extension":
 
 
 def unpack(data: bytes, name: str, limit: int | None = None) -> bytes:
-    """The content of a gzipped file, at most `limit` bytes of it (more is an error only where it is asked for in full)."""
+    """The content of a gzipped file, at most `limit` bytes of it."""
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             return file.read() if limit is None else file.read(limit)
@@ -176,8 +177,8 @@ def _affine(image: "Nifti1Image", name: str, assume: bool, notes: list[str]) -> 
         notes.append("The file does not say how it lies in the patient; assumed axes as stored, RAS, origin 0.")
     else:
         raise ImageError(
-            f"{name!r} does not say how it lies in the patient (sform and qform code are 0), so left and right are unknown; "
-            "convert it again from DICOM, or pass assume_geometry=True to take its axes as RAS."
+            f"{name!r} does not say how it lies in the patient (sform and qform code are 0), so left and right are "
+            "unknown; convert it again from DICOM, or pass assume_geometry=True to take its axes as RAS."
         )
     if int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0:
         _compare_forms(header, affine, image.shape, notes)
@@ -301,7 +302,7 @@ def _image(array: npt.NDArray[Any], volume: Volume, description: str, code: int)
     return cast("Nifti1Image", image)
 
 
-def _encode(image: "Nifti1Image", file: IO[bytes], packed: bool) -> None:
+def _encode(image: "Nifti1Image", file: Any, packed: bool) -> None:
     if not packed:
         image.to_stream(file)
         return

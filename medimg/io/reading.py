@@ -142,7 +142,7 @@ def _nothing(source: Source) -> str:
         entry = source.entries[0]
         if entry.size == 0:
             return f"{source.name!r} is empty."
-        return f"{source.name!r} is no image this program reads: NIfTI (.nii, .nii.gz), NRRD, DICOM, or a zip of DICOM files."
+        return f"{source.name!r} is no image that is read here: NIfTI (.nii, .nii.gz), NRRD, DICOM, or a zip of them."
     count = len(source.entries)
     return (
         f"{source.name!r} holds no image (looked at {count} file{'s' * (count != 1)}): NIfTI, NRRD or DICOM are read."

@@ -15,7 +15,7 @@ from medimg.errors import ImageError
 MAX_FILES = 200_000
 MAX_FILE_BYTES = 8 << 30
 MAX_ZIP_BYTES = 64 << 30
-"""What all members of a zip may unpack to. They are unpacked one at a time in memory, so this bounds time, not memory."""
+"""What all members of a zip may unpack to. They are unpacked one at a time in memory: this bounds time, not memory."""
 _BOMB_BYTES = 1 << 30
 _BOMB_RATIO = 200  # CT compresses 2 to 4 times, label maps up to 100; bombs 1000 times
 
@@ -103,7 +103,7 @@ class Source:
             ) from None
         except NotImplementedError:
             raise ImageError(
-                f"{entry.name!r} in {self.name!r} is packed by a method that is not supported; zip it again with deflate."
+                f"{entry.name!r} in {self.name!r} is packed by a method that is not read; zip it again with deflate."
             ) from None
         except RuntimeError:
             raise ImageError(f"{self.name!r} is protected by a password; unpack it first.") from None

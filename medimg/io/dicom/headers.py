@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from medimg.errors import ImageError
 from medimg.io.dicom.objects import open_dataset, text
 from medimg.io.quiet import quiet
-from medimg.io.sources import Entry, Source
+from medimg.io.sources import Source
 from medimg.volume import Volume
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ def source_datasets(volume: Volume) -> list["Dataset"]:
     """Read again the headers (no pixels) of the images a volume was read from.
 
     Returns:
-        One data set for each slice along the last axis of the array *as read*; for an enhanced (multi-frame) object, that
-        object's one data set. UIDs that the files lack are filled in so that other objects can refer to them: class and
-        instance from the file meta header, study and series derived from the volume's content hash (the same each time).
+        One data set for each slice along the last axis of the array *as read*; for an enhanced (multi-frame) object,
+        that object's one data set. UIDs that the files lack are filled in so that other objects can refer to them:
+        class and instance from the file meta header, study and series derived from the volume's content hash (the same
+        each time).
 
     Raises:
         ImageError: the volume is not from DICOM, was interpolated, or its files are gone or changed.
@@ -36,7 +37,9 @@ def source_datasets(volume: Volume) -> list["Dataset"]:
             if key in found:
                 continue
             source = sources.get(key[0]) or sources.setdefault(key[0], Source(item.path))
-            entry = next((e for e in source.entries if e.member == item.member), Entry(item.path, item.member, 0))
+            entry = next((entry for entry in source.entries if entry.member == item.member), None)
+            if entry is None:
+                raise ImageError(f"{source.name!r} no longer holds the images this volume was read from.")
             with quiet():
                 dataset = open_dataset(source.read(entry), entry.name, pixels=False)
             _fill_uids(dataset, provenance.sha256 or "")

@@ -10,7 +10,7 @@ from medimg.errors import ImageError
 from medimg.io.dicom.stacks import Stack
 
 _RELATIVE, _ABSOLUTE = 0.05, 0.1
-"""Slice distances may differ from their median by 5 % or 0.1 mm (as in dicom2nifti), the latter at most a fifth of it."""
+"""Slice distances may differ from their median by 5 % or 0.1 mm (as in dicom2nifti), the latter up to a fifth of it."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def require_regular(layout: Layout, name: str) -> None:
     """Raise ImageError where the planes are no regular grid."""
     if layout.problem:
         raise ImageError(
-            f"{name}: {layout.problem}; send the complete series again, or pass resample_irregular=True to interpolate a "
-            "regular grid."
+            f"{name}: {layout.problem}; send the complete series again, or pass resample_irregular=True to interpolate "
+            "a regular grid."
         )
 
 
@@ -117,7 +117,7 @@ def _tilt(
 ) -> str | None:
     drift = (positions[-1] - positions[0]) - (along[-1] - along[0]) * normal
     ratio = float(np.linalg.norm(drift) / (along[-1] - along[0]))
-    # Positions are rounded in the header: over a short stack that looks like an angle, so a real shift is asked for too.
+    # Positions are rounded in the header: over a short stack that looks like an angle, so ask for a real shift too.
     if ratio <= geometry.ORTHOGONAL_TOLERANCE or float(np.linalg.norm(drift)) < 0.05:
         return None
     angle = geometry.tilt(_affine(stack, positions[-1] - positions[0]))

@@ -191,6 +191,8 @@ def _describe(dataset: "Dataset", entry: Entry, sha256: str) -> "tuple[ImageObje
     photometric = text(dataset, "PhotometricInterpretation").upper()
     if (integer(dataset, "SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONOCHROME"):
         return SetAside(entry, f"colour image ({photometric or 'unknown colour space'})", modality)
+    if "MOSAIC" in text(dataset, "ImageType").upper():  # many slices tiled into one picture
+        return SetAside(entry, "Siemens mosaic (export it as enhanced MR)", modality)
     frames = _frame_count(dataset, entry)
     instance = text(dataset, "SOPInstanceUID")
     if not instance:

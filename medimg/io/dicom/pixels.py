@@ -100,7 +100,7 @@ class _Values:
         self.values[k] = stored.astype(np.float64) * slope + intercept
 
     def fill_padding(self, value: float | None) -> int:
-        """Give padding one value: `value`, else 0, else (where the image has only negative values) the image's lowest."""
+        """Give padding one value: `value`, else 0, else (where the image has only negative values) its lowest."""
         if not self._padding:
             return 0
         if value is None:

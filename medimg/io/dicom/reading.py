@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from medimg.errors import ImageError
 from medimg.io.dicom.layout import lay_out, require_regular
 from medimg.io.dicom.objects import ImageObject, Plane, SetAside, parse
@@ -14,6 +16,8 @@ from medimg.io.dicom.stacks import Stack, build_stacks, require_stack
 from medimg.io.series import SeriesInfo, choose
 from medimg.io.sources import Entry, Source
 from medimg.volume import Provenance, SliceSource, Volume
+
+_NO_PLACE = "image without a position in the patient"
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ def read_dicom(
     if not resample_irregular:
         require_regular(layout, f"Series of {len(stack.planes)} slices in {source.name!r}")
     values, pixel_notes = decode_planes(source, stack.planes)
-    affine, slices, history = layout.affine, _slice_sources(stack), ()
+    affine, slices = layout.affine, _slice_sources(stack)
+    history: tuple[str, ...] = ()
     if layout.problem:
         values, affine = resample_regular(stack, layout, values)
         slices, history = (), ("interpolated onto a regular grid",)
@@ -58,7 +63,9 @@ def read_dicom(
         *_aside_notes(source, study, stack, beside),
     ]
     if layout.problem:
-        notes.append(f"Interpolated onto a regular grid, because {layout.problem}; slices no longer match source images.")
+        notes.append(
+            f"Interpolated onto a regular grid, because {layout.problem}; slices no longer match source images."
+        )
     if source.is_single_file and first.frames == 1:
         notes.append("One file of a series; give its folder to read the whole.")
     return Volume(
@@ -91,7 +98,7 @@ def _study(source: Source, entries: Sequence[Entry], assume_geometry: bool, want
         planes = list(image.planes)
         if not all(plane.is_placed for plane in planes):
             if not assume_geometry:
-                aside.append(SetAside(image.entry, "image without a position in the patient", image.modality))
+                aside.append(SetAside(image.entry, _NO_PLACE, image.modality))
                 continue
             planes = _assume_place(planes)
         placed.extend(planes)
@@ -132,16 +139,18 @@ def _without_localizers(
 
 
 def _assume_place(planes: list[Plane]) -> list[Plane]:
-    """Planes as those of an axial stack at the origin, in the order of their frames."""
+    """Planes of one object with what they lack filled in: an axial stack at the origin, in the order of its frames."""
     placed = []
     for k, plane in enumerate(planes):
-        step = plane.thickness or 1.0
+        row = plane.row_direction or (1.0, 0.0, 0.0)
+        column = plane.column_direction or (0.0, 1.0, 0.0)
+        offset = np.cross(row, column) * k * (plane.thickness or 1.0)
         placed.append(
             replace(
                 plane,
-                position=(0.0, 0.0, k * step),
-                row_direction=(1.0, 0.0, 0.0),
-                column_direction=(0.0, 1.0, 0.0),
+                position=plane.position or tuple(map(float, offset)),
+                row_direction=row,
+                column_direction=column,
                 pixel_spacing=plane.pixel_spacing or (1.0, 1.0),
             )
         )
@@ -172,7 +181,8 @@ def _info(stack: Stack, number: int) -> SeriesInfo:
 
 def _slice_sources(stack: Stack) -> tuple[SliceSource, ...]:
     return tuple(
-        SliceSource(p.source.entry.path, p.source.entry.member, p.source.sop_instance_uid, p.frame) for p in stack.planes
+        SliceSource(p.source.entry.path, p.source.entry.member, p.source.sop_instance_uid, p.frame)
+        for p in stack.planes
     )
 
 
@@ -187,7 +197,9 @@ def _header_notes(stack: Stack) -> list[str]:
     notes = []
     odd = sum(image.oddities for image in images)
     if odd:
-        notes.append(f"{odd} header value(s) do not keep to the DICOM standard; those used for place and pixels are sound.")
+        notes.append(
+            f"{odd} header value(s) do not keep to the DICOM standard; those used for place and pixels are sound."
+        )
     if any(image.uid_from_meta for image in images):
         notes.append("Took class and instance UIDs from the file meta header: the data sets have none.")
     if stack.first.source.modality == "CT" and stack.first.units == "unknown":
@@ -213,18 +225,13 @@ def _aside_notes(source: Source, study: _Study, stack: Stack, beside: Sequence[s
 def _no_image(source: Source, aside: Sequence[SetAside]) -> str:
     """One sentence on why a source with DICOM files holds nothing to read."""
     counts = Counter(item.reason for item in aside)
-    if len(counts) == 1:
-        ((reason, count),) = counts.items()
-        held = f"only {count} x {reason}" if len(aside) > 1 else f"no image to read but a {reason}"
+    if len(aside) == 1:
+        held = f"no image to read, only this: {aside[0].reason}"
     else:
-        held = "no image to read but " + ", ".join(f"{n} x {reason}" for reason, n in sorted(counts.items()))
+        held = "no image to read, only " + ", ".join(f"{n} x {reason}" for reason, n in sorted(counts.items()))
     advice = {
         "localizer": "; name it by series= with its UID to read it all the same",
-        "image without a position in the patient": (
-            "; pass assume_geometry=True to read it as an axial slice whose left may be right"
-        ),
+        _NO_PLACE: "; pass assume_geometry=True to read it as an axial slice whose left may be right",
     }
     hints = [advice[reason] for reason in counts if reason in advice]
     return f"{source.name!r} holds {held}{hints[0] if hints else ''}."
-
-

@@ -1,7 +1,7 @@
 """Planes -> stacks: which planes belong to one volume, in which order, without duplicates.
 
-A series may hold several volumes: other orientations, matrices, echoes, time points. Planes are ordered by the projection
-of their position on the normal of their orientation; file names and InstanceNumber play no part.
+A series may hold several volumes: other orientations, matrices, echoes, time points. Planes are ordered by the
+projection of their position on the normal of their orientation; file names and InstanceNumber play no part.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ class Stack:
 
 
 def build_stacks(planes: Sequence[Plane], digest: Digest) -> list[Stack]:
-    """Group placed planes into stacks. `digest` hashes a plane's pixels and is called only where two planes coincide."""
+    """Group placed planes into stacks. `digest` hashes a plane's pixels; it is called only where two may be copies."""
     groups: list[list[Plane]] = []
     for plane in planes:
         for group in groups:
@@ -99,7 +99,9 @@ def _by_position(planes: Sequence[Plane]) -> list[Plane]:
     direction = normal(planes[0])
     places = np.array([plane.position for plane in planes]) @ direction
     # Ties (coincident planes) in a fixed order, whatever order the files came in.
-    return [planes[i] for i in sorted(range(len(planes)), key=lambda i: (round(places[i], 3), _identity(planes[i])))]
+    return [
+        planes[i] for i in sorted(range(len(planes)), key=lambda i: (round(float(places[i]), 3), _identity(planes[i])))
+    ]
 
 
 def _identity(plane: Plane) -> tuple[str, int, str]:
@@ -119,23 +121,27 @@ def _coincident(ordered: Sequence[Plane]) -> list[list[Plane]]:
 
 
 def _without_duplicates(ordered: list[Plane], digest: Digest) -> tuple[list[Plane], int]:
-    """Drop planes whose place and pixels another plane has; the traits must not differ, or it is another volume's."""
+    """Drop copies: another object with the same place, the same traits and the same pixels.
+
+    Planes with different traits are left for `_split`: two volumes may well share an empty slice, and hashing every
+    pixel of a long time series would cost more than reading it.
+    """
     dropped: set[int] = set()
     for run in _coincident(ordered):
-        seen: dict[tuple[str, ...], Plane] = {}
+        alike: dict[tuple[object, ...], list[Plane]] = {}
         for plane in run:
             place = np.round(np.asarray(plane.position) / SAME_PLACE).astype(int)
-            key = (*map(str, place), digest(plane))
-            if key in seen and _may_be_copies(seen[key], plane):
-                dropped.add(id(plane))
-            else:
-                seen.setdefault(key, plane)
+            alike.setdefault((*place, plane.traits), []).append(plane)
+        for planes in alike.values():
+            if len({plane.source.entry for plane in planes}) < len(planes) or len(planes) == 1:
+                continue  # frames of one object are acquisitions of their own, never copies
+            seen: set[str] = set()
+            for plane in planes:
+                content = digest(plane)
+                if content in seen:
+                    dropped.add(id(plane))
+                seen.add(content)
     return [plane for plane in ordered if id(plane) not in dropped], len(dropped)
-
-
-def _may_be_copies(a: Plane, b: Plane) -> bool:
-    """Two objects, or the same one twice: two frames of one object are never copies, they are two acquisitions."""
-    return a.source.entry != b.source.entry
 
 
 def _split(planes: list[Plane]) -> list[list[Plane]] | None:
@@ -163,8 +169,8 @@ def _conflict(planes: list[Plane]) -> str:
     runs = _coincident(planes)
     places = [float(np.asarray(run[0].position) @ normal(run[0])) for run in runs]
     return (
-        f"different pictures lie at the same place ({len(runs)} places, {_list_mm(places)} along the normal) and nothing in "
-        "the headers tells them apart; separate them into folders"
+        f"different pictures lie at the same place ({len(runs)} places, {_list_mm(places)} along the normal) and "
+        "nothing in the headers tells them apart; separate them into folders"
     )
 
 
