@@ -1,0 +1,85 @@
+"""The tensor core of voxhelix: NumPy-like tensors that record their derivatives, under PyTorch's names.
+
+    import framework as vh
+    x = vh.randn(3, requires_grad=True)
+    (x ** 2).sum().backward()
+    x.grad
+
+Names are imported when first used, so that importing the package costs little more than NumPy.
+"""
+
+import importlib
+from typing import Any
+
+from framework.version import __version__
+
+_PLACES = {
+    "framework.tensor": "Tensor Size",
+    "framework.core.device": "device",
+    "framework.core.dtype": (
+        "uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128 DType "
+        "get_default_dtype set_default_dtype"
+    ),
+    "framework.core.modes": (
+        "no_grad enable_grad inference_mode set_grad_enabled is_grad_enabled is_inference_mode_enabled"
+    ),
+    "framework.core.printing": "set_printoptions",
+    "framework.core.random": "Generator default_generator manual_seed initial_seed seed",
+    "framework.ops.creation": (
+        "tensor as_tensor asarray from_numpy from_dlpack full zeros ones empty empty_strided zeros_like ones_like "
+        "full_like empty_like arange linspace eye"
+    ),
+    "framework.ops.random": "rand randn rand_like randn_like randint randperm normal bernoulli multinomial dropout",
+    "framework.ops.elementwise": (
+        "add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum atan2 eq ne lt le gt ge "
+        "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf "
+        "isfinite neg abs sgn sign floor ceil trunc round conj real imag exp exp2 expm1 log log2 log10 log1p sqrt rsqrt "
+        "reciprocal square sin cos tan tanh sigmoid erf relu where masked_fill clamp clone"
+    ),
+    "framework.ops.reduce": (
+        "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum norm"
+    ),
+    "framework.ops.shape": (
+        "reshape permute transpose t movedim squeeze unsqueeze broadcast_to flatten unflatten narrow select unbind split "
+        "chunk diagonal flip roll cat stack tile"
+    ),
+    "framework.ops.index": "gather scatter_add index_select masked_select nonzero",
+    "framework.ops.linalg": "matmul mm bmm mv dot outer addmm baddbmm einsum tril triu",
+    "framework.ops.attention": "softmax log_softmax",
+    "framework.ops.conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    "framework.serialization": "save_file load_file",
+    "framework.backends.cpu.threads": "set_num_threads get_num_threads",
+}
+_HOMES = {name: place for place, names in _PLACES.items() for name in names.split()}
+_RENAMED = {
+    "bool": ("framework.core.dtype", "bool_"),
+    "multiply": ("framework.ops.elementwise", "mul"),
+    "subtract": ("framework.ops.elementwise", "sub"),
+    "divide": ("framework.ops.elementwise", "div"),
+    "float": ("framework.core.dtype", "float32"),
+    "double": ("framework.core.dtype", "float64"),
+    "half": ("framework.core.dtype", "float16"),
+    "long": ("framework.core.dtype", "int64"),
+    "int": ("framework.core.dtype", "int32"),
+    "cfloat": ("framework.core.dtype", "complex64"),
+    "cdouble": ("framework.core.dtype", "complex128"),
+}
+_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization")
+
+__all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"framework.{name}")
+    place, original = _RENAMED.get(name) or (_HOMES.get(name), name)
+    if place is None:
+        raise AttributeError(f"module 'framework' has no attribute '{name}'")
+    importlib.import_module("framework.ops")  # binds the methods of Tensor before anyone can meet one
+    value = getattr(importlib.import_module(place), original)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,111 @@
+"""`backward` and `grad`: what a user asks of the engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from framework.core.device import array_module
+from framework.core.engine import run
+from framework.tensor import Tensor
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Accumulate into the leaves the gradients of `tensors`, each weighted by its `grad_tensors` (1 for scalars)."""
+    outputs = _as_list(tensors)
+    roots = _roots(outputs, _as_list(grad_tensors, len(outputs)), create_graph)
+    wanted = None
+    if inputs is not None:
+        leaves = _as_list(inputs)
+        if not leaves:
+            raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+        wanted = [_edge_of(leaf) for leaf in leaves]
+    run(roots, create_graph if retain_graph is None else retain_graph, create_graph, wanted)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; nothing is accumulated."""
+    results = _as_list(outputs)
+    sources = _as_list(inputs)
+    edges = [_edge_of(source) for source in sources]
+    roots = _roots(results, _as_list(grad_outputs, len(results)), create_graph)
+    keep = create_graph if retain_graph is None else retain_graph
+    found = run(roots, keep, create_graph, edges, accumulate=False)
+    assert found is not None
+    allowed = materialize_grads if allow_unused is None else allow_unused
+    answer: list[Tensor | None] = []
+    for number, (source, gradient) in enumerate(zip(sources, found)):
+        if gradient is None:
+            if not allowed:
+                raise RuntimeError(
+                    f"One of the differentiated Tensors (number {number}) appears to not have been used in the graph. "
+                    "Set allow_unused=True if this is the desired behavior."
+                )
+            answer.append(
+                Tensor._wrap(array_module(source._data).zeros_like(source._data)) if materialize_grads else None
+            )
+        else:
+            answer.append(gradient if create_graph else Tensor._wrap(gradient))
+    return tuple(answer)
+
+
+def _as_list(value: Any, count: int = 1) -> list[Any]:
+    if value is None:
+        return [None] * count
+    if isinstance(value, Tensor):
+        return [value]
+    return list(value) if isinstance(value, Sequence) else list(value)
+
+
+def _edge_of(tensor: Tensor) -> Any:
+    if tensor._edge is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return tensor._edge
+
+
+def _roots(outputs: list[Any], weights: list[Any], create_graph: bool) -> list[tuple[Any, Any]]:
+    """The places where the backward pass starts, with the gradient each starts with."""
+    if len(outputs) != len(weights):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(weights)} gradients")
+    roots = []
+    for number, (output, weight) in enumerate(zip(outputs, weights)):
+        if output._edge is None:
+            raise RuntimeError(f"element {number} of tensors does not require grad and does not have a grad_fn")
+        if weight is None:
+            if output.numel() != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            weight = Tensor._wrap(array_module(output._data).ones_like(output._data))
+        elif not isinstance(weight, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(weight).__name__}")
+        if weight._data.shape != output._data.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{number}] has a shape of {list(weight.shape)} and output[{number}] has a shape "
+                f"of {list(output.shape)}."
+            )
+        if weight._data.dtype != output._data.dtype:
+            weight = weight.to(output.dtype)
+        roots.append(
+            (
+                output._edge,
+                weight
+                if create_graph
+                else np.asarray(weight._data)
+                if isinstance(weight._data, np.generic)
+                else weight._data,
+            )
+        )
+    return roots

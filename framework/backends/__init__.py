@@ -1,0 +1,1 @@
+"""Kernels of each device, behind the op table."""

@@ -1,0 +1,1 @@
+"""What tensors and operations are made of."""

@@ -1,0 +1,220 @@
+"""The engine: carries gradients from outputs back to leaves.
+
+Nodes are processed in descending order of their sequence number. An operation is recorded after the operations
+that made its inputs, so when a node's turn comes everything that used its outputs has been processed, and its
+gradient is complete: no pass over the graph is needed beforehand.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from framework.core.modes import ANOMALY, GRAD, modes
+from framework.core.node import AccumulateGrad, exclusively_held
+
+Edge = tuple[Any, int]
+
+
+def run(
+    roots: Iterable[tuple[Edge, Any]],
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Sequence[Edge] | None = None,
+    accumulate: bool = True,
+) -> list[Any] | None:
+    """Propagate the roots' gradients (arrays, or Tensors under `create_graph`).
+
+    With `inputs`, only nodes on the way to them run; their gradients are returned (None where there is no way),
+    or accumulated when `accumulate` is set.
+    """
+    before = modes.flags
+    modes.flags = before | GRAD if create_graph else before & ~GRAD
+    try:
+        with np.errstate(all="ignore"):
+            return _run(roots, retain_graph, create_graph, inputs, accumulate)
+    finally:
+        modes.flags = before
+
+
+def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumulate: bool) -> list[Any] | None:
+    captured: dict[Edge, Any] = {}
+    wanted = set(inputs) if inputs is not None else None
+    needed = useful = None
+    if inputs is not None:
+        roots = list(roots)
+        targets = {node for node, _ in inputs}
+        needed = _on_the_way([edge[0] for edge, _ in roots], targets)
+        useful = needed | targets
+    pending: dict[Any, list[Any]] = {}  # node -> gradient of each output so far
+    heap: list[tuple[int, int, Any]] = []
+    anomaly = modes.flags & ANOMALY
+
+    def send(edge: Edge, grad: Any) -> None:
+        node, number = edge
+        slots = pending.get(node)
+        if slots is None:
+            slots = pending[node] = [None] * len(node.meta)
+            heapq.heappush(heap, (-node.sequence, id(node), node))
+        present = slots[number]
+        slots[number] = grad if present is None else _sum(present, grad, create_graph)
+
+    for edge, grad in roots:
+        send(edge, grad)
+    del edge, grad
+    while heap:
+        node = heapq.heappop(heap)[2]
+        grads = pending.pop(node)
+        if node.hooks is not None:
+            _call_hooks(node, grads, create_graph)
+        if wanted is not None:
+            for number in range(len(grads)):
+                if (node, number) in wanted:
+                    captured[node, number] = grads[number]
+        if node.retained is not None:
+            _retain(node, grads, create_graph)
+        if type(node) is AccumulateGrad:
+            if accumulate and (wanted is None or (node, 0) in wanted):
+                grad = grads.pop()
+                if grad is not None:
+                    node.accumulate(grad, exclusively_held(grad, 1), create_graph)
+                del grad
+            continue
+        if needed is not None and node not in needed:
+            continue
+        arriving = tuple(grads) if node.node_hooks else None
+        results = node.apply(grads, create_graph, useful)
+        if not retain_graph:
+            node.release()
+        if arriving is not None:
+            results = _call_node_hooks(node, results, arriving, create_graph)
+        if anomaly:
+            _refuse_nan(node, results)
+        del grads
+        edges = node.edges
+        results.reverse()  # so that each gradient leaves the list as it is sent, and can be reused or freed
+        for edge in edges:
+            grad = results.pop()
+            if edge is not None and grad is not None and (useful is None or edge[0] in useful):
+                target, number = edge
+                shape, dtype = target.meta[number]
+                if grad.shape != shape or grad.dtype != dtype:
+                    grad = fit(grad, shape, dtype, node)
+                send(edge, grad)
+            del grad
+    if inputs is None:
+        return None
+    return [captured.get(edge) for edge in inputs]
+
+
+def fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Any = None) -> Any:
+    """Bring a gradient to the shape (summing over broadcast dimensions) and type of what it belongs to."""
+    from framework.core.dtype import dtype_of
+    from framework.ops.reduce import sum_to_size
+
+    if tuple(grad.shape) != tuple(shape):
+        try:
+            grad = sum_to_size(grad, shape)
+        except RuntimeError:
+            raise RuntimeError(
+                f"Function {node.name() if node else 'backward'} returned an invalid gradient: got "
+                f"{list(grad.shape)} but expected shape compatible with {list(shape)}"
+            ) from None
+    if type(grad) is np.ndarray or isinstance(grad, np.generic):
+        return (
+            grad
+            if grad.dtype == dtype
+            else (grad.real if grad.dtype.kind == "c" and dtype.kind != "c" else grad).astype(dtype)
+        )
+    wanted = dtype_of(dtype)
+    if hasattr(grad, "_data"):
+        if grad._data.dtype == dtype:
+            return grad
+        return (grad.real if grad.is_complex() and not wanted.is_complex else grad).to(wanted)
+    return grad.astype(dtype) if grad.dtype != dtype else grad
+
+
+def _sum(present: Any, grad: Any, create_graph: bool) -> Any:
+    """The sum of two gradients, in the memory of the first when nobody else holds it."""
+    if create_graph:
+        return present + grad
+    # held by: the slot, `present` here, and this call's frame in `send`
+    if exclusively_held(present, 3) and type(grad) is np.ndarray:
+        return np.add(present, grad, out=present)
+    return present + grad
+
+
+def _on_the_way(roots: list[Any], targets: set[Any]) -> set[Any]:
+    """The nodes from which a target can be reached, by a depth-first walk without recursion."""
+    reaches: dict[Any, bool] = {}
+    stack = [(root, iter(root.edges)) for root in roots]
+    for root in roots:
+        reaches[root] = root in targets
+    while stack:
+        node, rest = stack[-1]
+        for edge in rest:
+            if edge is None:
+                continue
+            below = edge[0]
+            if below not in reaches:
+                reaches[below] = below in targets
+                stack.append((below, iter(below.edges)))
+                break
+        else:
+            stack.pop()
+            if any(edge is not None and reaches[edge[0]] for edge in node.edges):
+                reaches[node] = True
+    return {node for node, reached in reaches.items() if reached and _leads(node, reaches)}
+
+
+def _leads(node: Any, reaches: dict[Any, bool]) -> bool:
+    """Whether a node must run: something behind it is wanted (a target itself need not run)."""
+    return any(edge is not None and reaches.get(edge[0], False) for edge in node.edges)
+
+
+def _as_tensor(grad: Any, create_graph: bool) -> Any:
+    from framework.tensor import Tensor
+
+    return (
+        grad
+        if create_graph or grad is None
+        else Tensor._wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+    )
+
+
+def _call_hooks(node: Any, grads: list[Any], create_graph: bool) -> None:
+    """Tensor hooks: each may replace the gradient it is shown."""
+    for number, hooks in node.hooks.items():
+        for hook in tuple(hooks):
+            if grads[number] is None:
+                continue
+            result = hook(_as_tensor(grads[number], create_graph))
+            if result is not None:
+                grads[number] = result if create_graph else result._data
+
+
+def _call_node_hooks(node: Any, results: list[Any], arriving: tuple[Any, ...], create_graph: bool) -> list[Any]:
+    outputs = tuple(_as_tensor(grad, create_graph) for grad in arriving)
+    for hook in tuple(node.node_hooks):
+        replaced = hook(tuple(_as_tensor(grad, create_graph) for grad in results), outputs)
+        if replaced is not None:
+            results = [g if create_graph or g is None else g._data for g in replaced]
+    return results
+
+
+def _retain(node: Any, grads: list[Any], create_graph: bool) -> None:
+    for number, reference in node.retained.items():
+        tensor = reference()
+        if tensor is not None and grads[number] is not None:
+            tensor._accumulate(grads[number], False, create_graph)
+
+
+def _refuse_nan(node: Any, results: list[Any]) -> None:
+    for number, grad in enumerate(results):
+        if grad is None:
+            continue
+        array = getattr(grad, "_data", grad)
+        if array.dtype.kind in "fcV" and np.isnan(array).any():
+            where = f" The operation was recorded at:\n{node.trace}" if node.trace else ""
+            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {number}th output.{where}")

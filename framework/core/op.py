@@ -1,0 +1,628 @@
+"""The op record: one place for what an operation computes, its type rule, its derivative and its kernels.
+
+    @op(kind="float")
+    def tanh(xp, input: Array) -> Array:        # forward on raw arrays; xp is numpy or cupy
+        return xp.tanh(input)
+
+    @tanh.vjp("input")                          # the derivative: a formula over our own ops
+    def _(g, out):
+        return mul(g, sub(1, mul(out, out)))
+
+Parameters annotated `Array` (or `Arrays`, a sequence) are tensors; the others are attributes. A derivative rule
+receives the output's gradient and, by name, what it needs: inputs, `out` (or `out0`, `out1`, ...), attributes,
+`<input>_shape`, and `needs` (which inputs want a gradient). What a rule names is exactly what is saved: the record's
+`saves` follows from the rules, as in PyTorch's derivatives.yaml, and a rule cannot touch anything else.
+
+Rules call public ops. On raw arrays those compute and record nothing, which makes an ordinary backward; on Tensors
+(`create_graph=True`) the same rule is recorded, so that one rule serves every order.
+"""
+
+import sys
+import traceback
+import typing
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from framework.core.device import array_module
+from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
+from framework.core.modes import ANOMALY, GRAD, INFERENCE, modes
+from framework.core.node import Cell, Node, sequence
+from framework.tensor import Tensor
+
+if TYPE_CHECKING:
+    Array = Any
+    Arrays = Any
+else:
+
+    class Array:
+        """Annotation of a tensor parameter: numpy.ndarray or cupy.ndarray inside, a Tensor at the public door."""
+
+    class Arrays:
+        """Annotation of a parameter that is a sequence of tensors."""
+
+
+TABLE: "dict[str, Op]" = {}
+_new = object.__new__
+_FLOATS = frozenset(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
+
+
+def op(
+    forward: Callable[..., Any] | None = None,
+    *,
+    kind: str | None = None,
+    ufunc: str | None = None,
+    view: bool = False,
+    inplace: bool = False,
+    method: bool = True,
+    aliases: str = "",
+) -> Any:
+    """Make a record of a forward function and return its public function.
+
+    `kind`: "promote" (inputs meet in torch's lattice), "float" (and integers become the default float), "bool"
+    (they meet, the result is boolean) or None (types are the forward's affair). `ufunc`: the NumPy ufunc that is
+    the whole forward when no attribute is given. `view`: the result shares the first input's memory. `inplace`:
+    a twin `name_` exists. `method`: it is a Tensor method too. `aliases`: other public names.
+    """
+    if forward is None:
+        return lambda function: op(
+            function, kind=kind, ufunc=ufunc, view=view, inplace=inplace, method=method, aliases=aliases
+        )
+    record = Op(forward, kind, ufunc, view, inplace, method, tuple(aliases.split()))
+    TABLE[record.name] = record
+    return record.public
+
+
+class Op:
+    """A record of the table; see the module's text."""
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        kind: str | None,
+        ufunc: str | None,
+        view: bool,
+        inplace: bool,
+        method: bool,
+        aliases: tuple[str, ...],
+    ) -> None:
+        self.name = forward.__name__
+        self.forward = forward
+        self.kind = kind
+        self.view = view
+        self.inplace = inplace
+        self.method = method
+        self.aliases = aliases
+        code = forward.__code__
+        self.params = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+        self.positional = code.co_argcount - 1
+        defaults = forward.__defaults__ or ()
+        self.defaults: dict[str, Any] = dict(
+            zip(self.params[self.positional - len(defaults) : self.positional], defaults)
+        )
+        self.defaults.update(forward.__kwdefaults__ or {})
+        annotations = forward.__annotations__
+        self.inputs = tuple(name for name in self.params if _mentions(annotations.get(name), Array, Arrays))
+        self.lists = frozenset(name for name in self.inputs if _mentions(annotations[name], Arrays))
+        self.slots = tuple(self.params.index(name) for name in self.inputs)
+        self.rules: dict[str, _Rule] = {}
+        self.joint: _Rule | None = None
+        self.saves: tuple[str, ...] = ()
+        self._kernels: dict[Any, Callable[..., Any]] = {}
+        self.public = self._make_public(ufunc)
+
+    # -- derivative rules ---------------------------------------------------------------------------------------
+
+    def vjp(self, *names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Register a rule: for the named inputs each, or (no name) one that returns the gradients of all inputs."""
+
+        def register(rule: Callable[..., Any]) -> Callable[..., Any]:
+            made = _Rule(self, rule)
+            if names:
+                for name in names:
+                    self.rules[name] = made
+            else:
+                self.joint = made
+            known = dict.fromkeys(self.saves)
+            known.update(dict.fromkeys(made.saved_names))
+            self.saves = tuple(known)
+            every = [*self.rules.values(), *([self.joint] if self.joint else [])]
+            for each in every:
+                each.resolve(self)
+            return rule
+
+        return register
+
+    @property
+    def differentiable(self) -> bool:
+        return bool(self.rules) or self.joint is not None
+
+    # -- kernels ------------------------------------------------------------------------------------------------
+
+    def kernel(self, xp: Any) -> Callable[..., Any]:
+        """The function that computes this op on arrays of module `xp`, resolved on first use."""
+        found = self._kernels.get(xp)
+        if found is None:
+            found = self._kernels[xp] = _resolve(self, xp)
+        return found
+
+    # -- calling ------------------------------------------------------------------------------------------------
+
+    def _make_public(self, ufunc: str | None) -> Callable[..., Any]:
+        if ufunc is not None and self.kind is not None and len(self.inputs) == 2:
+            public = _binary(self, getattr(np, ufunc))
+        elif ufunc is not None and len(self.inputs) == 1:
+            public = _unary(self, getattr(np, ufunc))
+        else:
+
+            def public(*args: Any, **kwargs: Any) -> Any:
+                return self.call(args, kwargs)
+
+        public.__name__ = public.__qualname__ = self.name
+        public.__doc__ = self.forward.__doc__
+        public.__module__ = self.forward.__module__
+        public.__wrapped__ = _signature_of(self)  # type: ignore[attr-defined]
+        public.record = self  # type: ignore[attr-defined]
+        public.vjp = self.vjp  # type: ignore[attr-defined]
+        return public
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """Arguments in the order of the parameters; TypeError as Python words it."""
+        params = self.params
+        if len(args) > self.positional:
+            raise TypeError(f"{self.name}() takes {self.positional} positional arguments but {len(args)} were given")
+        values = list(args)
+        for name in params[len(args) :]:
+            if name in kwargs:
+                values.append(kwargs.pop(name))
+            elif name in self.defaults:
+                values.append(self.defaults[name])
+            else:
+                raise TypeError(f"{self.name}() missing required argument: '{name}'")
+        if kwargs:
+            unexpected = next(iter(kwargs))
+            problem = (
+                "got multiple values for argument" if unexpected in params else "got an unexpected keyword argument"
+            )
+            raise TypeError(f"{self.name}() {problem} '{unexpected}'")
+        return values
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The general path: any arguments, any modes."""
+        out = kwargs.pop("out", None) if kwargs else None
+        values = self.bind(args, kwargs)
+        tensors: list[Any] = []
+        found = False
+        for slot, name in zip(self.slots, self.inputs):
+            value = values[slot]
+            if name in self.lists:
+                value = values[slot] = list(value)
+                tensors.extend(value)
+                if any(isinstance(item, Tensor) for item in value):
+                    values[slot] = [item._data if isinstance(item, Tensor) else item for item in value]
+                    found = True
+            else:
+                tensors.append(value)
+                if isinstance(value, Tensor):
+                    values[slot] = value._data
+                    found = True
+                elif isinstance(value, str):
+                    raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not str")
+        if not found:
+            return self._raw(values)
+        xp = np
+        for value in tensors:
+            if isinstance(value, Tensor) and type(value._data) is not np.ndarray:
+                xp = array_module(value._data)
+        if self.kind is not None:
+            self._unify(values, xp)
+        kernel = self.kernel(xp)
+        with np.errstate(all="ignore"):
+            result = kernel(*values)
+        wrapped = self._wrap(result, values, tensors)
+        if out is not None:
+            return _write_out(out, wrapped, self.name)
+        return wrapped
+
+    def _raw(self, values: list[Any]) -> Any:
+        """On arrays only: compute, record nothing."""
+        xp = np
+        for slot in self.slots:
+            value = values[slot]
+            if type(value) is not np.ndarray and hasattr(value, "__cuda_array_interface__"):
+                xp = array_module(value)
+        if self.kind is not None:
+            self._unify(values, xp)
+        return self.kernel(xp)(*values)
+
+    def _unify(self, values: list[Any], xp: Any) -> None:
+        """Bring the tensor arguments to the type the kind asks for, in place of `values`."""
+        slots = [slot for slot in self.slots if values[slot] is not None]
+        present: list[Any] = []
+        for slot in slots:
+            present.extend(values[slot]) if isinstance(values[slot], list) else present.append(values[slot])
+        wanted = result_dtype(present)
+        if self.kind == "float" and CATEGORY[wanted] < FLOATING:
+            wanted = get_default_dtype().numpy_dtype
+        for slot in slots:
+            value = values[slot]
+            if isinstance(value, list):
+                values[slot] = [_to(item, wanted, xp) for item in value]
+            else:
+                values[slot] = _to(value, wanted, xp)
+
+    def _wrap(self, result: Any, values: list[Any], tensors: list[Any]) -> Any:
+        """Tensors of the result, with a node when a derivative is wanted."""
+        edges = None
+        if modes.flags & GRAD and (self.rules or self.joint is not None):
+            edges = tuple(tensor._edge if isinstance(tensor, Tensor) else None for tensor in tensors)
+            if not any(edges):
+                edges = None
+        several = type(result) is tuple or type(result) is list
+        outputs = [Tensor._wrap(array) for array in (result if several else (result,))]
+        if edges is not None:
+            kinds = [output._data.dtype.kind for output in outputs]
+            if any(_can_require_grad(kind) for kind in kinds):
+                node = self.record(edges, values, tensors, outputs)
+                for number, output in enumerate(outputs):
+                    if _can_require_grad(kinds[number]):
+                        output._edge = (node, number)
+        if self.view:
+            from framework.core.views import mark_views
+
+            mark_views(self, tensors[0], values, outputs)
+        if modes.flags & INFERENCE:
+            for output in outputs:
+                output._inference = True
+        return tuple(outputs) if several else outputs[0]
+
+    def record(self, edges: tuple[Any, ...], values: list[Any], tensors: list[Any], outputs: list[Any]) -> Node:
+        """A node that remembers what the rules of the wanted gradients name, and nothing else."""
+        node = _new(Node)
+        node.op = self
+        node.edges = edges
+        node.meta = tuple((output._data.shape, output._data.dtype) for output in outputs)
+        node.attrs = values_of_attributes(self, values)
+        names = self.saves if self.joint is not None else self._saved_for(edges)
+        saved: dict[str, Any] = {}
+        versions: list[tuple[Cell, int]] = []
+        for name in names:
+            if name in self.params:
+                slot = self.params.index(name)
+                saved[name] = values[slot]
+                if name in self.lists:
+                    continue
+                source = tensors[self.inputs.index(name)] if not self.lists else None
+                if isinstance(source, Tensor) and source._data is values[slot]:
+                    cell = source._shared()
+                    versions.append((cell, cell.version))
+            else:
+                output = outputs[int(name[3:] or 0)]
+                saved[name] = output._data
+                cell = output._shared()
+                versions.append((cell, cell.version))
+        node.saved = saved
+        node.versions = versions
+        node.sequence = next(sequence)
+        if modes.flags & ANOMALY:
+            node.trace = "".join(traceback.format_stack(sys._getframe(1)))
+        return node
+
+    def _saved_for(self, edges: tuple[Any, ...]) -> list[str]:
+        """The names that the rules of the inputs wanting gradients use."""
+        names: dict[str, None] = {}
+        for name, edge in zip(self.inputs, edges):
+            if edge is not None and name in self.rules:
+                names.update(dict.fromkeys(self.rules[name].saved_names))
+        return list(names)
+
+    # -- backward -----------------------------------------------------------------------------------------------
+
+    def pull(self, node: Node, grads: list[Any], create_graph: bool, useful: set[Any] | None) -> list[Any]:
+        """The gradients of the inputs, from those of the outputs."""
+        node.check_saved()
+        needs = tuple(edge is not None and (useful is None or edge[0] in useful) for edge in node.edges)
+        if len(grads) == 1:
+            g = grads[0]
+        else:
+            g = tuple(
+                _zeros(meta, grads, create_graph) if item is None else item for item, meta in zip(grads, node.meta)
+            )
+        if self.joint is not None:
+            result = self.joint(node, g, needs, create_graph)
+            result = list(result) if isinstance(result, tuple | list) else [result]
+            return result
+        results: list[Any] = []
+        for name, wanted in zip(self.inputs, needs):
+            rule = self.rules.get(name) if wanted else None
+            results.append(None if rule is None else rule(node, g, needs, create_graph))
+        return results
+
+
+class _Rule:
+    """A derivative rule and where each of its arguments comes from."""
+
+    def __init__(self, record: Op, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
+        self.saved_names = tuple(
+            name
+            for name in self.names
+            if name in record.inputs or (name.startswith("out") and name not in record.params)
+        )
+        for name in self.names:
+            known = name in record.params or name in self.saved_names or name == "needs"
+            if not known and not (name.endswith("_shape") and name[:-6] in record.inputs):
+                raise TypeError(f"the derivative of {record.name} names '{name}', which the op does not have")
+        self.simple = False
+
+    def resolve(self, record: Op) -> None:
+        """Decide the short way: every argument is a saved array."""
+        self.simple = self.names == self.saved_names
+
+    def __call__(self, node: Node, g: Any, needs: tuple[bool, ...], create_graph: bool) -> Any:
+        saved = node.saved
+        if self.simple and not create_graph:
+            return self.function(g, *[saved[name] for name in self.names])
+        arguments = []
+        for name in self.names:
+            if name in self.saved_names:
+                arguments.append(_revive(node, name, saved[name]) if create_graph else saved[name])
+            elif name == "needs":
+                arguments.append(needs)
+            elif name.endswith("_shape") and name not in node.op.params:
+                arguments.append(_input_shape(node, name[:-6]))
+            else:
+                arguments.append(node.attrs[name])
+        return self.function(g, *arguments)
+
+
+def values_of_attributes(record: Op, values: list[Any]) -> dict[str, Any]:
+    """The arguments that are not tensors, by name."""
+    return {name: value for name, value in zip(record.params, values) if name not in record.inputs}
+
+
+def _revive(node: Node, name: str, array: Any) -> Any:
+    """A saved array as a Tensor in its old place in the graph, for higher derivatives."""
+    if name.startswith("out") and name not in node.op.params:
+        return Tensor._wrap(array, (node, int(name[3:] or 0)))
+    if not node.op.lists:
+        if array is None or not hasattr(array, "dtype"):
+            return array
+        edge = node.edges[node.op.inputs.index(name)]
+        if edge is not None and edge[0].meta[edge[1]][1] != array.dtype:  # it was promoted on the way in
+            from framework.ops.elementwise import to_dtype
+
+            source = Tensor._wrap(array.astype(edge[0].meta[edge[1]][1]), edge)
+            return to_dtype(source, array.dtype)
+        return Tensor._wrap(array, edge)
+    return [Tensor._wrap(item, edge) for item, edge in zip(array, node.edges)]
+
+
+def _input_shape(node: Node, name: str) -> Any:
+    """The shape of an input, which its own node remembers; a list of shapes for a list of inputs."""
+    if name in node.op.lists:
+        return [None if edge is None else edge[0].meta[edge[1]][0] for edge in node.edges]
+    edge = node.edges[node.op.inputs.index(name)]
+    return None if edge is None else edge[0].meta[edge[1]][0]
+
+
+def _zeros(meta: tuple[tuple[int, ...], Any], grads: list[Any], create_graph: bool) -> Any:
+    if create_graph:
+        return Tensor._wrap(np.zeros(*meta))
+    sample = next((grad for grad in grads if grad is not None), None)
+    return (np if sample is None else array_module(sample)).zeros(*meta)
+
+
+def _can_require_grad(kind: str) -> bool:
+    return kind in "fcV"  # ml_dtypes' bfloat16 reports kind V
+
+
+def _mentions(annotation: Any, *kinds: Any) -> bool:
+    """Whether an annotation is one of the kinds, or a union with it."""
+    return annotation in kinds or any(part in kinds for part in typing.get_args(annotation))
+
+
+def _to(value: Any, dtype: Any, xp: Any) -> Any:
+    """An array, or a number that NumPy would not treat as weak, in the given type."""
+    own = getattr(value, "dtype", None)
+    if own is None:
+        if CATEGORY[dtype] < FLOATING or dtype.kind == "V" or category_of_number(value) == BOOL:
+            return xp.asarray(value).astype(dtype)
+        return value
+    return value if own == dtype else value.astype(dtype)
+
+
+def _write_out(out: Tensor, result: Any, name: str) -> Tensor:
+    """`out=`: the result into a given tensor."""
+    if out.requires_grad and modes.flags & GRAD:
+        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation")
+    if out.shape != result.shape:
+        if out.numel():
+            raise RuntimeError(
+                f"{name}(): out= has shape {list(out.shape)}, the result {list(result.shape)}: resize it first"
+            )
+        out._data = np.empty(result.shape, out._data.dtype)
+    out._data[...] = result._data
+    out._shared().version += 1
+    return out
+
+
+def _resolve(record: Op, xp: Any) -> Callable[..., Any]:
+    """A backend's kernel in front of the reference, or the reference alone."""
+    forward = record.forward
+
+    def reference(*values: Any) -> Any:
+        return forward(
+            xp,
+            *values[: record.positional],
+            **dict(zip(record.params[record.positional :], values[record.positional :])),
+        )
+
+    if xp is not np:
+        return reference
+    from framework.backends.cpu import KERNELS
+
+    place = KERNELS.get(record.name)
+    if place is None:
+        return reference
+    import importlib
+
+    module, _, function = place.partition(":")
+    fast = getattr(importlib.import_module(module), function)
+
+    def kernel(*values: Any) -> Any:
+        result = fast(*values)
+        return reference(*values) if result is NotImplemented else result
+
+    return kernel
+
+
+def _signature_of(record: Op) -> Callable[..., Any]:
+    """The forward without `xp`, for help() and inspect.signature."""
+    import types
+
+    forward = record.forward
+
+    class _Described:  # carries a signature computed only when asked for
+        __name__ = record.name
+
+        @property
+        def __signature__(self) -> Any:
+            import inspect
+
+            signature = inspect.signature(forward)
+            return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return record.call(args, kwargs)
+
+    assert isinstance(forward, types.FunctionType)
+    return _Described()
+
+
+# -- the short ways for tiny operations ---------------------------------------------------------------------------
+
+
+def _binary(record: Op, ufunc: Any) -> Callable[..., Any]:
+    """A public function that serves two tensors (or a tensor and a number) of one type with few steps."""
+    floats = _FLOATS
+    boolean = record.kind == "bool"
+    general = record.call
+    wrap = Tensor._wrap
+    first, second = record.inputs
+
+    def public(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != 2 or modes.flags & ~GRAD:
+            return general(args, kwargs)
+        a, b = args
+        edge_a = edge_b = None
+        if isinstance(a, Tensor):
+            x = a._data
+            dtype = x.dtype
+            edge_a = a._edge
+            if isinstance(b, Tensor):
+                y = b._data
+                edge_b = b._edge
+                if y.dtype is not dtype or dtype not in floats:
+                    return general(args, kwargs)
+            elif (type(b) is float or type(b) is int) and dtype in floats:
+                y = b
+            else:
+                return general(args, kwargs)
+        elif isinstance(b, Tensor):
+            y = b._data
+            dtype = y.dtype
+            edge_b = b._edge
+            if (type(a) is float or type(a) is int) and dtype in floats:
+                x = a
+            else:
+                return general(args, kwargs)
+        else:
+            if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype is not b.dtype:
+                return general(args, kwargs)
+            return ufunc(a, b)
+        try:
+            array = ufunc(x, y)
+        except ValueError:
+            return general(args, kwargs)  # whose message names the shapes
+        if (edge_a is None and edge_b is None) or boolean or not modes.flags:
+            return wrap(array)
+        node = _new(Node)
+        node.op = record
+        node.edges = (edge_a, edge_b)
+        node.meta = ((array.shape, array.dtype),)
+        node.attrs = record.defaults
+        rules = record.rules
+        names = ()
+        if edge_a is not None:
+            names = rules[first].saved_names
+            if edge_b is not None:
+                names += rules[second].saved_names
+        else:
+            names = rules[second].saved_names
+        output = wrap(array, (node, 0))
+        if names:
+            saved = node.saved = {}
+            versions = node.versions = []
+            for name in names:
+                if name == first:
+                    saved[name] = x
+                    source = a
+                elif name == second:
+                    saved[name] = y
+                    source = b
+                else:
+                    saved[name] = output._data
+                    source = output
+                if isinstance(source, Tensor):
+                    cell = source._cell
+                    if cell is None:
+                        cell = source._cell = Cell()
+                    versions.append((cell, cell.version))
+        else:
+            node.saved = node.versions = ()
+        node.sequence = next(sequence)
+        return output
+
+    return public
+
+
+def _unary(record: Op, ufunc: Any) -> Callable[..., Any]:
+    """A public function that serves one floating tensor without attributes with few steps."""
+    floats = _FLOATS
+    general = record.call
+    wrap = Tensor._wrap
+    (name,) = record.inputs
+
+    def public(*args: Any, **kwargs: Any) -> Any:
+        if kwargs or len(args) != 1 or modes.flags & ~GRAD:
+            return general(args, kwargs)
+        a = args[0]
+        if not isinstance(a, Tensor):
+            return ufunc(a) if type(a) is np.ndarray and a.dtype in floats else general(args, kwargs)
+        x = a._data
+        if x.dtype not in floats:
+            return general(args, kwargs)
+        array = ufunc(x)
+        edge = a._edge
+        if edge is None or not modes.flags or not record.rules:
+            return wrap(array)
+        node = _new(Node)
+        node.op = record
+        node.edges = (edge,)
+        node.meta = ((array.shape, array.dtype),)
+        node.attrs = record.defaults
+        output = wrap(array, (node, 0))
+        saved = node.saved = {}
+        versions = node.versions = []
+        for needed in record.rules[name].saved_names:
+            source = a if needed == name else output
+            saved[needed] = source._data
+            cell = source._shared()
+            versions.append((cell, cell.version))
+        node.sequence = next(sequence)
+        return output
+
+    return public

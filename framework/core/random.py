@@ -1,0 +1,141 @@
+"""Random numbers: Philox4x32-10 (Salmon et al., SC 2011), a counter stream.
+
+The same numbers come out on CPU and GPU and on any number of threads, because number `n` of a stream is a function of
+(seed, n) alone. Two integers, seed and offset, are the whole state.
+"""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_LOW = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+_BLOCK = 1 << 16  # counters computed at once: small enough to stay in cache
+
+
+class Generator:
+    """A stream of random numbers. `offset` counts the 128-bit blocks drawn so far."""
+
+    def __init__(self, device: Any = "cpu") -> None:
+        self.device = device
+        self._seed = 67280421310721  # torch's default seed
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def manual_seed(self, seed: int) -> "Generator":
+        """Start the stream of a seed (any 64-bit integer; negative ones wrap)."""
+        self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
+        self._offset = 0
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed of the stream."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Start a stream with a seed from the system's entropy; returns it."""
+        import secrets
+
+        self.manual_seed(secrets.randbits(63))
+        return self._seed
+
+    def get_state(self) -> tuple[int, int]:
+        """(seed, offset): the whole state."""
+        return self._seed, self._offset
+
+    def set_state(self, state: tuple[int, int]) -> "Generator":
+        """Continue where `get_state` was called."""
+        self._seed, self._offset = int(state[0]), int(state[1])
+        return self
+
+    def bits(self, count: int) -> np.ndarray[Any, Any]:
+        """The next `count` 32-bit numbers, uint32."""
+        blocks = -(-count // 4)
+        with self._lock:
+            start = self._offset
+            self._offset += blocks
+        return philox(self._seed, start, blocks).reshape(-1)[:count]
+
+    def uniform(self, count: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+        """`count` numbers in [0, 1): 24 random bits each, or 53 for float64."""
+        if np.dtype(dtype) == np.float64:
+            pair = self.bits(2 * count).astype(np.uint64)
+            return ((pair[::2] << _SHIFT | pair[1::2]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return ((self.bits(count) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).astype(dtype)
+
+    def normal(self, count: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
+        """`count` standard normal numbers by the transform of Box and Muller (1958)."""
+        pairs = -(-count // 2)
+        kind = np.float64 if np.dtype(dtype) == np.float64 else np.float32
+        draws = self.uniform(2 * pairs, kind)
+        radius = np.sqrt(-2 * np.log(1 - draws[:pairs]))
+        angle = draws[pairs:] * kind(2 * np.pi)
+        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].astype(dtype)
+
+    def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
+        """`count` integers in [low, high), int64. Bias is below 2**-32 of the range, as in torch."""
+        pair = self.bits(2 * count).astype(np.uint64)
+        wide = pair[::2] << _SHIFT | pair[1::2]
+        return (wide % np.uint64(high - low)).astype(np.int64) + np.int64(low)
+
+    def permutation(self, count: int) -> np.ndarray[Any, Any]:
+        """A random order of `range(count)`, int64: sorted by 64 random bits each."""
+        pair = self.bits(2 * count).astype(np.uint64)
+        return np.argsort(pair[::2] << _SHIFT | pair[1::2], kind="stable").astype(np.int64)
+
+
+def philox(seed: int, start: int, blocks: int) -> np.ndarray[Any, Any]:
+    """Blocks `start` .. `start + blocks` of the stream of `seed`: (blocks, 4) uint32."""
+    result = np.empty((blocks, 4), np.uint32)
+    for first in range(0, blocks, _BLOCK):
+        size = min(_BLOCK, blocks - first)
+        counter = np.arange(start + first, start + first + size, dtype=np.uint64)
+        c0, c1 = counter & _LOW, counter >> _SHIFT
+        c2 = c3 = np.zeros(size, np.uint64)
+        k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+        for _ in range(10):
+            a, b = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
+            c0, c1, c2, c3 = (b >> _SHIFT) ^ c1 ^ np.uint64(k0), b & _LOW, (a >> _SHIFT) ^ c3 ^ np.uint64(k1), a & _LOW
+            k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+        for number, word in enumerate((c0, c1, c2, c3)):
+            result[first : first + size, number] = word
+    return result
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the default stream of a seed."""
+    return default_generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed of the default stream."""
+    return default_generator.initial_seed()
+
+
+def seed() -> int:
+    """Start the default stream with a seed from the system's entropy; returns it."""
+    return default_generator.seed()
+
+
+def get_state() -> tuple[int, int]:
+    """(seed, offset) of the default stream."""
+    return default_generator.get_state()
+
+
+def set_state(state: tuple[int, int]) -> None:
+    """Continue the default stream where `get_state` was called."""
+    default_generator.set_state(state)
+
+
+def fold(seed: int, *values: int) -> int:
+    """A seed for a part of the work (a worker, an epoch, an item), as good as independent of the others."""
+    for value in values:
+        words = philox(seed & 0xFFFFFFFFFFFFFFFF, value & 0xFFFFFFFFFFFFFFFF, 1)[0].astype(np.uint64)
+        seed = int(words[0] << _SHIFT | words[1])
+    return seed

@@ -1,0 +1,238 @@
+"""Views that alias, and writing in place.
+
+A view remembers its base and the operations that made it. Writing into a tensor that takes part in a graph gives the
+*base* a new place in the graph (as if it had been rebuilt with the written part replaced), and every living view is
+derived anew from the base: PyTorch's design (pytorch/pytorch#3313), with views replayed by name.
+"""
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from framework.core.device import array_module
+from framework.core.dtype import CATEGORY
+from framework.core.modes import GRAD, enable_grad, modes
+from framework.core.node import AccumulateGrad, Cell, Node, sequence
+from framework.core.op import Array, Op, op
+from framework.tensor import Tensor
+
+
+class View:
+    """How a tensor views its base: the steps from the base to it."""
+
+    __slots__ = ("base", "steps")
+
+    def __init__(self, base: Tensor, steps: tuple[tuple[Op, list[Any], int | None], ...]) -> None:
+        self.base = base
+        self.steps = steps
+
+    def replay(self, source: Any) -> Any:
+        """The same view of another tensor or array of the base's shape."""
+        for record, attributes, number in self.steps:
+            source = record.public(source, *attributes)
+            if number is not None:
+                source = source[number]
+        return source
+
+
+def mark_views(record: Op, source: Any, values: list[Any], outputs: list[Tensor]) -> None:
+    """Make the outputs of a view op views of the source's base, where they share its memory."""
+    if not isinstance(source, Tensor):
+        return
+    above = source._view
+    base = source if above is None else above.base
+    cell = source._shared()
+    several = len(outputs) > 1 or record.name in ("split", "unbind", "chunk")
+    for number, output in enumerate(outputs):
+        if (
+            type(output._data) is np.ndarray
+            and not np.may_share_memory(output._data, source._data)
+            and output._data.size
+        ):
+            continue  # a reshape that had to copy
+        step = (record, list(values[1:]), number if several else None)
+        output._view = View(base, (*(above.steps if above is not None else ()), step))
+        output._cell = cell
+        views = cell.views
+        if views is None:
+            views = cell.views = []
+        elif len(views) >= 32 and len(views) & (len(views) - 1) == 0:  # at powers of two, forget the dead ones
+            views[:] = [reference for reference in views if reference() is not None]
+        views.append(weakref.ref(output))
+
+
+@op(method=False)
+def view_scatter(xp: Any, base: Array, value: Array, view: View) -> Array:
+    """A copy of `base` in which the part that `view` shows holds `value`."""
+    result = base.copy(order="K") if hasattr(base, "strides") else xp.array(base)
+    view.replay(result)[...] = value
+    return result
+
+
+@view_scatter.vjp("base")
+def _(g: Any, view: Any) -> Any:
+    return view_scatter(g, 0 * view.replay(g), view)
+
+
+@view_scatter.vjp("value")
+def _(g: Any, view: Any) -> Any:
+    return view.replay(g)
+
+
+def inplace(record: Op, tensor: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The in-place twin of an op: its result, written over its first argument."""
+    check_writable(tensor)
+    result = record.public(tensor, *args, **kwargs)
+    _check_result(tensor, result, record.name)
+    return commit(tensor, result)
+
+
+def write(tensor: Tensor, source: Any) -> Tensor:
+    """`copy_`: broadcast and converted values into a tensor's memory."""
+    from framework.ops.elementwise import to_dtype
+    from framework.ops.shape import expand
+
+    check_writable(tensor)
+    if not isinstance(source, Tensor):
+        source = Tensor._wrap(np.asarray(source))
+    if type(source._data) is not type(tensor._data):
+        source = source.to(tensor.device)
+    if modes.flags & GRAD and (source._edge is not None or tensor._edge is not None):
+        value = source if source._data.dtype == tensor._data.dtype else to_dtype(source, tensor._data.dtype)
+        return commit(tensor, expand(value, tensor.shape))
+    _write(tensor._data, source._data, "copy_")
+    tensor._shared().version += 1
+    return tensor
+
+
+def assign(tensor: Tensor, index: Any, value: Any) -> None:
+    """`tensor[index] = value`."""
+    from framework.ops.index import index_put, is_basic, normalise
+
+    check_writable(tensor)
+    index = normalise(index, tensor._data.ndim)
+    value = value if isinstance(value, Tensor) else Tensor._wrap(np.asarray(value))
+    records = modes.flags & GRAD and (value._edge is not None or tensor._edge is not None)
+    if not records:
+        target = tensor._data[index]
+        shaped = _trim(value._data, target.shape)
+        array_module(tensor._data)  # a value on another device is refused by the assignment itself
+        if shaped.dtype.kind == "c" and tensor._data.dtype.kind != "c":
+            shaped = shaped.real
+        try:
+            tensor._data[index] = shaped
+        except ValueError:
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
+                f"shape {list(target.shape)}"
+            ) from None
+        tensor._shared().version += 1
+        return
+    if is_basic(index):
+        part = tensor[index]
+        write(
+            part, value if value._data.ndim <= part._data.ndim else value.reshape(value.shape[value.ndim - part.ndim :])
+        )
+        return
+    if value._data.dtype != tensor._data.dtype:
+        value = value.to(tensor.dtype)
+    commit(tensor, index_put(tensor, value, index))
+
+
+def commit(tensor: Tensor, result: Tensor) -> Tensor:
+    """Write an already computed result into the tensor's memory and give the tensor the result's history."""
+    from framework.ops.elementwise import to_dtype
+
+    if result._data.dtype != tensor._data.dtype:
+        result = to_dtype(result, tensor._data.dtype)
+    tensor._data[...] = result._data
+    cell = tensor._shared()
+    cell.version += 1
+    if not modes.flags & GRAD:
+        return tensor
+    view = tensor._view
+    if view is None:
+        if result._edge is None and tensor._edge is None:
+            return tensor
+        tensor._edge = result._edge
+        _refresh(cell)
+        return tensor
+    base = view.base
+    if result._edge is None and base._edge is None:
+        return tensor
+    node = Node()
+    node.op = view_scatter.record
+    node.edges = (base._edge, result._edge)
+    node.meta = ((base._data.shape, base._data.dtype),)
+    node.attrs = {"view": view}
+    node.saved = node.versions = ()
+    node.sequence = next(sequence)
+    base._edge = (node, 0)
+    _refresh(cell)
+    return tensor
+
+
+def check_writable(tensor: Tensor) -> None:
+    """RuntimeError for writes that would lose history, or hit one element twice."""
+    if modes.flags & GRAD and tensor._edge is not None and type(tensor._edge[0]) is AccumulateGrad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if modes.flags & GRAD and tensor._view is not None:
+        base = tensor._view.base
+        if base._edge is not None and type(base._edge[0]) is AccumulateGrad:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    array = tensor._data
+    if 0 in array.strides and any(step == 0 and length > 1 for step, length in zip(array.strides, array.shape)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+    if type(array) is np.ndarray and not array.flags.writeable:
+        raise RuntimeError(
+            "the tensor shares read-only memory (a read-only NumPy array): clone() it before writing to it"
+        )
+
+
+def _refresh(cell: Cell) -> None:
+    """Derive the place in the graph of every living view from its base's."""
+    for reference in cell.views or ():
+        view_tensor = reference()
+        if view_tensor is None or view_tensor._view is None:
+            continue
+        base = view_tensor._view.base
+        if base._edge is None:
+            view_tensor._edge = None
+            continue
+        with enable_grad():
+            view_tensor._edge = view_tensor._view.replay(Tensor._wrap(base._data, base._edge))._edge
+
+
+def _check_result(tensor: Tensor, result: Tensor, name: str) -> None:
+    if result._data.shape != tensor._data.shape:
+        raise RuntimeError(
+            f"output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)} in {name}_"
+        )
+    have, want = CATEGORY[result._data.dtype], CATEGORY[tensor._data.dtype]
+    if have > want:
+        raise RuntimeError(
+            f"result type {result.dtype.name} can't be cast to the desired output type {tensor.dtype.name} in {name}_"
+        )
+
+
+def _write(target: Any, source: Any, name: str) -> None:
+    if source.dtype.kind == "c" and target.dtype.kind != "c":
+        source = source.real
+    try:
+        with np.errstate(all="ignore"):
+            target[...] = source
+    except ValueError:
+        raise RuntimeError(
+            f"{name}: the size of the written tensor {list(target.shape)} does not match the source's {list(source.shape)}"
+        ) from None
+
+
+def _trim(value: Any, shape: tuple[int, ...]) -> Any:
+    """Drop leading dimensions of one that the target does not have."""
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = value[0]
+    return value

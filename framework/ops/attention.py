@@ -1,0 +1,89 @@
+"""Softmax and scaled dot-product attention."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from framework.core.op import Array, op
+from framework.ops import elementwise as e
+from framework.ops.linalg import matmul
+from framework.ops.reduce import sum
+from framework.ops.shape import transpose
+from framework.tensor import Tensor, check_dim
+
+
+@op(method=False, kind="float")
+def _softmax(xp: Any, input: Array, dim: int) -> Array:
+    """exp(input) over its sum along a dimension."""
+    if not input.ndim:
+        return xp.ones((), input.dtype)
+    shifted = xp.exp(input - input.max(dim, keepdims=True)) if input.shape[dim] else input.copy()
+    return shifted / shifted.sum(dim, keepdims=True, dtype=input.dtype)
+
+
+@_softmax.vjp("input")
+def _(g: Any, out: Any, dim: Any) -> Any:
+    if not out.ndim:
+        return 0 * g
+    weighted = e.mul(g, out)
+    return e.sub(weighted, e.mul(out, sum(weighted, dim, True)))
+
+
+@op(method=False, kind="float")
+def _log_softmax(xp: Any, input: Array, dim: int) -> Array:
+    """The logarithm of softmax, without overflow."""
+    if not input.ndim:
+        return xp.zeros((), input.dtype)
+    shifted = input - input.max(dim, keepdims=True) if input.shape[dim] else input.copy()
+    return shifted - xp.log(xp.exp(shifted).sum(dim, keepdims=True, dtype=input.dtype))
+
+
+@_log_softmax.vjp("input")
+def _(g: Any, out: Any, dim: Any) -> Any:
+    if not out.ndim:
+        return 0 * g
+    return e.sub(g, e.mul(e.exp(out), sum(g, dim, True)))
+
+
+def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """Probabilities along a dimension, proportional to exp(input)."""
+    return _softmax(input if dtype is None else e.to_dtype(input, dtype), check_dim(dim, input.ndim))
+
+
+def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
+    """The logarithm of softmax."""
+    return _log_softmax(input if dtype is None else e.to_dtype(input, dtype), check_dim(dim, input.ndim))
+
+
+def softmin(input: Any, dim: int, dtype: Any = None) -> Any:
+    """Softmax of the negative."""
+    return softmax(e.neg(input), dim, dtype)
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(q k^T / sqrt(E) + mask) v (Vaswani et al. 2017): (*, L, E), (*, S, E), (*, S, V) to (*, L, V)."""
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("scaled_dot_product_attention: explicit attn_mask should not be set when is_causal=True")
+    scores = e.mul(matmul(query, transpose(key, -2, -1)), 1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        attn_mask = Tensor._wrap(np.tri(query.shape[-2], key.shape[-2], dtype=bool)).to(query.device)
+    if attn_mask is not None:
+        if attn_mask._data.dtype == np.bool_:
+            scores = e.where(attn_mask, scores, -math.inf)
+        else:
+            scores = e.add(scores, attn_mask)
+    weights = softmax(scores, -1)
+    if dropout_p:
+        from framework.ops.random import dropout
+
+        weights = dropout(weights, dropout_p)
+    return matmul(weights, value)

@@ -1,0 +1,145 @@
+"""Binds operators and methods to Tensor: what is a method is said by the op's record or listed here, once."""
+
+from typing import Any
+
+from framework.core.dtype import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from framework.core.op import TABLE, Op
+from framework.core.views import inplace
+from framework.ops import attention, elementwise, index, linalg, random, reduce, shape
+from framework.tensor import Tensor
+
+
+def _twin(record: Op) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return inplace(record, self, args, kwargs)
+
+    method.__name__ = method.__qualname__ = f"{record.name}_"
+    method.__doc__ = f"In-place version of `{record.name}`."
+    return method
+
+
+def _composed_twin(name: str, function: Any) -> Any:
+    from framework.core.views import check_writable, commit
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self)
+        return commit(self, function(self, *args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of `{name[:-1]}`."
+    return method
+
+
+_METHODS = {
+    elementwise: "div clamp conj where",
+    reduce: "sum mean var std max min cumsum norm sum_to_size",
+    shape: (
+        "reshape view permute transpose t movedim squeeze expand broadcast_to expand_as view_as flatten unflatten narrow "
+        "select unbind split chunk flip tile repeat"
+    ),
+    index: "nonzero",
+    linalg: "matmul mm bmm mv dot outer addmm baddbmm tril triu",
+    attention: "softmax log_softmax",
+    random: "bernoulli multinomial uniform_ normal_ bernoulli_ exponential_ random_",
+}
+
+_CASTS = {
+    "float": float32, "double": float64, "half": float16, "bfloat16": bfloat16, "int": int32, "long": int64,
+    "short": int16, "char": int8, "byte": uint8, "bool": bool_,
+}  # fmt: skip
+
+
+def _bind() -> None:
+    for record in TABLE.values():
+        if record.method and not record.name.startswith("_"):
+            for name in (record.name, *record.aliases):
+                setattr(Tensor, name, record.public)
+        if record.inplace:
+            for name in (record.name, *record.aliases):
+                setattr(Tensor, f"{name}_", _twin(record))
+    for family, names in _METHODS.items():
+        for name in names.split():
+            setattr(Tensor, name, getattr(family, name))
+    Tensor.where = lambda self, condition, other: elementwise.where(condition, self, other)  # type: ignore[attr-defined]
+    for name, function in (("div_", elementwise.div), ("divide_", elementwise.div), ("clamp_", elementwise.clamp)):
+        setattr(Tensor, name, _composed_twin(name, function))
+    Tensor.divide = elementwise.div  # type: ignore[attr-defined]
+    Tensor.type = _type  # type: ignore[attr-defined]
+    for name, dtype in _CASTS.items():
+        setattr(Tensor, name, _cast(dtype))
+    Tensor.real = property(elementwise.real)  # type: ignore[attr-defined]
+    Tensor.imag = property(elementwise.imag)  # type: ignore[attr-defined]
+    Tensor.T = property(lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1)))  # type: ignore[attr-defined]
+    Tensor.mT = property(lambda self: shape.transpose(self, -1, -2))  # type: ignore[attr-defined]
+    Tensor.fill_ = _fill  # type: ignore[attr-defined]
+    Tensor.zero_ = lambda self: _fill(self, 0)  # type: ignore[attr-defined]
+    Tensor.__getitem__ = index.getitem  # type: ignore[method-assign]
+    _operators()
+
+
+def _operators() -> None:
+    e = elementwise
+    forward = {
+        "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.true_divide, "floordiv": e.floor_divide, "mod": e.remainder,
+        "pow": e.pow, "matmul": linalg.matmul, "and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor,
+    }  # fmt: skip
+    for name, function in forward.items():
+        setattr(Tensor, f"__{name}__", _guarded(function))
+        setattr(Tensor, f"__r{name}__", _guarded(_swapped(function)))
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(Tensor, f"__{name}__", _guarded(getattr(e, name)))
+    twins = {
+        "iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "true_divide_", "ifloordiv": "floor_divide_",
+        "imod": "remainder_", "ipow": "pow_", "iand": "bitwise_and_", "ior": "bitwise_or_", "ixor": "bitwise_xor_",
+    }  # fmt: skip
+    for name, twin in twins.items():
+        setattr(Tensor, f"__{name}__", getattr(Tensor, twin))
+    Tensor.__neg__ = e.neg  # type: ignore[attr-defined]
+    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
+    Tensor.__abs__ = e.abs  # type: ignore[attr-defined]
+    Tensor.__invert__ = e.bitwise_not  # type: ignore[attr-defined]
+    Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
+
+
+def _guarded(function: Any) -> Any:
+    """An operator that leaves foreign operands to their own side."""
+
+    def operator(self: Tensor, other: Any) -> Any:
+        try:
+            return function(self, other)
+        except TypeError:
+            if isinstance(other, Tensor | int | float | complex):
+                raise
+            return NotImplemented
+
+    return operator if function not in _FAST else function
+
+
+_FAST: tuple[Any, ...] = (elementwise.add, elementwise.sub, elementwise.mul)
+
+
+def _swapped(function: Any) -> Any:
+    return lambda self, other: function(other, self)
+
+
+def _cast(dtype: DType) -> Any:
+    def method(self: Tensor) -> Tensor:
+        return self.to(dtype)
+
+    method.__doc__ = f"In type {dtype.name}."
+    return method
+
+
+def _type(self: Tensor, dtype: Any = None) -> Any:
+    """The type's name, or the tensor in another type."""
+    return f"framework.{self.dtype.name}" if dtype is None else self.to(dtype)
+
+
+def _fill(self: Tensor, value: Any) -> Tensor:
+    """Every element set to one value."""
+    from framework.core.views import write
+
+    return write(self, value)
+
+
+_bind()

@@ -1,0 +1,61 @@
+"""Optimizer steps over lists of arrays, in place: the reference, which backends replace by fused kernels."""
+
+from typing import Any
+
+from framework.core.op import Arrays, op
+
+
+@op(method=False)
+def foreach_sgd(
+    xp: Any,
+    params: Arrays,
+    grads: Arrays,
+    bufs: Arrays,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    first: bool,
+) -> Any:
+    """One step of stochastic gradient descent with momentum, as torch.optim.SGD states it; `first` fills the buffers."""
+    for number, (param, grad) in enumerate(zip(params, grads)):
+        if weight_decay:
+            grad = grad + param * param.dtype.type(weight_decay)
+        if momentum:
+            buf = bufs[number]
+            if first:
+                buf[...] = grad
+            else:
+                buf *= buf.dtype.type(momentum)
+                buf += grad * grad.dtype.type(1 - dampening)
+            grad = grad + buf * buf.dtype.type(momentum) if nesterov else buf
+        param -= grad * param.dtype.type(lr)
+    return ()
+
+
+@op(method=False)
+def foreach_adamw(
+    xp: Any,
+    params: Arrays,
+    grads: Arrays,
+    m: Arrays,
+    v: Arrays,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> Any:
+    """One step of AdamW (Loshchilov and Hutter 2019); `step` counts from 1."""
+    size = lr / (1 - beta1**step)
+    root = (1 - beta2**step) ** 0.5
+    for param, grad, first, second in zip(params, grads, m, v):
+        kind = param.dtype.type
+        param *= kind(1 - lr * weight_decay)
+        first += (grad - first) * kind(1 - beta1)
+        second *= kind(beta2)
+        second += grad * grad * kind(1 - beta2)
+        param -= kind(size) * first / (xp.sqrt(second) / kind(root) + kind(eps))
+    return ()

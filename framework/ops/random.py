@@ -1,0 +1,194 @@
+"""Sampling: tensors of random numbers, in-place sampling methods and dropout, all from the Philox stream."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from framework.core.dtype import as_dtype, get_default_dtype
+from framework.core.op import Array, op
+from framework.core.random import Generator, default_generator
+from framework.core.views import check_writable
+from framework.ops.creation import finish
+from framework.ops.shape import sizes
+from framework.tensor import Tensor
+
+
+def rand(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return _draw(lambda stream, count, kind: stream.uniform(count, kind), size, generator, dtype, device, requires_grad)
+
+
+def randn(
+    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Standard normal numbers."""
+    return _draw(lambda stream, count, kind: stream.normal(count, kind), size, generator, dtype, device, requires_grad)
+
+
+def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers in [0, 1) of another tensor's shape and type."""
+    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+
+
+def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal numbers of another tensor's shape and type."""
+    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """Integers in [low, high), or [0, low) when only one bound is given."""
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    shape = sizes((size,))
+    numbers = (generator or default_generator).integers(low, high, math.prod(shape)).reshape(shape)
+    kind = np.dtype(np.int64) if dtype is None else as_dtype(dtype).numpy_dtype
+    return finish(numbers.astype(kind, copy=False), device)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """A random order of `range(n)`."""
+    order = (generator or default_generator).permutation(n)
+    return finish(order if dtype is None else order.astype(as_dtype(dtype).numpy_dtype), device)
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """Normal numbers of the given means and standard deviations (numbers with a size, or tensors)."""
+    shape = size if size is not None else np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
+    return randn(tuple(shape), generator=generator) * std + mean
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """One with the probability each element gives, else zero."""
+    draws = (generator or default_generator).uniform(input.numel(), np.float64).reshape(input.shape)
+    return finish((draws < input.numpy(force=True).astype(np.float64)).astype(input._data.dtype), input.device)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Indices drawn by weights: (..., num_samples) from (..., categories)."""
+    weights = np.atleast_2d(input.numpy(force=True).astype(np.float64))
+    if (weights < 0).any() or not np.isfinite(weights).all() or (weights.sum(1) <= 0).any():
+        raise RuntimeError(
+            "probability tensor contains either `inf`, `nan` or element < 0, or a row without any weight"
+        )
+    if not replacement and num_samples > (weights > 0).sum(1).min():
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    stream = generator or default_generator
+    if replacement:
+        limits = np.cumsum(weights, 1) / weights.sum(1, keepdims=True)
+        draws = stream.uniform(len(weights) * num_samples, np.float64).reshape(len(weights), num_samples)
+        chosen = np.stack([np.searchsorted(limit, draw, side="right") for limit, draw in zip(limits, draws)])
+    else:  # the exponential trick: the order of log(u) / w is a weighted draw without replacement
+        draws = stream.uniform(weights.size, np.float64).reshape(weights.shape)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            keys = np.where(weights > 0, np.log(draws + 2.0**-60) / weights, -np.inf)
+        chosen = np.argsort(-keys, axis=1, kind="stable")[:, :num_samples]
+    chosen = np.minimum(chosen, weights.shape[1] - 1).astype(np.int64)
+    return finish(chosen if input.ndim > 1 else chosen[0], input.device)
+
+
+def uniform_(input: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Filled with uniform numbers of [a, b)."""
+    return _fill(input, lambda stream, count, kind: stream.uniform(count, kind) * kind(b - a) + kind(a), generator)
+
+
+def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Filled with normal numbers."""
+    return _fill(input, lambda stream, count, kind: stream.normal(count, kind) * kind(std) + kind(mean), generator)
+
+
+def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Filled with ones of probability `p` and zeros."""
+    return _fill(input, lambda stream, count, kind: (stream.uniform(count, np.float64) < p).astype(kind), generator)
+
+
+def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Filled with exponential numbers of rate `lambd`."""
+    return _fill(input, lambda stream, count, kind: -np.log1p(-stream.uniform(count, kind)) / kind(lambd), generator)
+
+
+def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Filled with integers of [low, high); the type's whole range where `high` is missing."""
+    if high is None:
+        kind = input._data.dtype
+        low, high = (
+            (low, int(np.iinfo(kind).max)) if kind.kind in "iu" else (0, 1 << (24 if kind.itemsize == 4 else 53))
+        )
+    return _fill(input, lambda stream, count, kind: stream.integers(low, high, count), generator)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Elements dropped with probability `p`, the others scaled by `1 / (1 - p)`, during training."""
+    return _drop(input, p, training, inplace, tuple(input.shape))
+
+
+def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Whole channels (N, C) dropped with probability `p` during training."""
+    return _drop(input, p, training, inplace, (*input.shape[:2], *(1,) * (input.ndim - 2)))
+
+
+@op(method=False)
+def apply_mask(xp: Any, input: Array, mask: Any, scale: float) -> Array:
+    """`input * mask * scale` for a boolean mask that broadcasts."""
+    return xp.where(mask, input * input.dtype.type(scale), input.dtype.type(0))
+
+
+@apply_mask.vjp("input")
+def _(g: Any, mask: Any, scale: Any) -> Any:
+    return apply_mask(g, mask, scale)
+
+
+def _drop(input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    mask = (default_generator.uniform(math.prod(shape)) >= p).reshape(shape)
+    if input.is_cuda:
+        mask = Tensor._wrap(mask).to(input.device)._data
+    result = apply_mask(input, mask, 0.0 if p == 1 else 1 / (1 - p))
+    if inplace:
+        from framework.core.views import commit
+
+        check_writable(input)
+        return commit(input, result)
+    return result
+
+
+def _draw(sample: Any, size: Any, generator: Generator | None, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    shape = sizes(size)
+    kind = (get_default_dtype() if dtype is None else as_dtype(dtype)).numpy_dtype
+    if kind.kind == "c":
+        parts = sample(generator or default_generator, 2 * math.prod(shape), kind.type(0).real.dtype.type)
+        array = (parts[::2] + 1j * parts[1::2]).astype(kind)
+    elif kind.kind in "fV":
+        array = sample(generator or default_generator, math.prod(shape), kind.type)
+    else:
+        raise RuntimeError(f"random numbers of type {kind} are not defined; use randint")
+    return finish(array.reshape(shape), device, requires_grad)
+
+
+def _fill(input: Tensor, sample: Any, generator: Generator | None) -> Tensor:
+    check_writable(input)
+    kind = input._data.dtype
+    draws = sample(generator or default_generator, input.numel(), kind.type if kind.kind in "fV" else np.float32)
+    array = np.asarray(draws).astype(kind, copy=False).reshape(input.shape)
+    input._data[...] = array if not input.is_cuda else Tensor._wrap(array).to(input.device)._data
+    input._shared().version += 1
+    if input._view is None:
+        input._edge = input._edge if input.is_leaf else None
+    return input
