@@ -13,11 +13,36 @@ if TYPE_CHECKING:
     from medimg import Volume
 
 
+BODY_ABOVE_HU = -300.0
+
+
 def to_grid(volume: "Volume", spacing: tuple[float, float, float], label: bool = False) -> "Volume":
     """Orient to RAS+ and resample to `spacing` (mm)."""
     from medimg import transforms
 
     return transforms.resample(transforms.orient(volume, "RAS"), spacing, label=label)
+
+
+def crop_to_body(volume: "Volume", margin: float) -> "Volume":
+    """Crop a CT in HU to the box around the body and `margin` mm more, where the image reaches that far.
+
+    The body is the largest connected part above -300 HU after an erosion by 5 mm in the axial plane, which takes the
+    table and blankets away. An image without such a part is returned whole.
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    from medimg import transforms
+
+    steps = max(1, round(5 / min(volume.spacing[:2])))
+    above = ndimage.binary_erosion(volume.array > BODY_ABOVE_HU, np.ones((3, 3, 1), bool), iterations=steps)
+    parts, count = ndimage.label(above)
+    if count == 0:
+        return volume
+    body = parts == 1 + int(np.argmax(np.bincount(parts.reshape(-1))[1:]))
+    margins = [round(margin / step) for step in volume.spacing]
+    box = transforms.foreground_box(body, select=lambda mask: mask, margin=margins)
+    return volume if box is None else transforms.crop_pad(volume, *box)
 
 
 def standardise(array: "np.ndarray[Any, Any]", intensity: Intensity) -> "np.ndarray[Any, Any]":
@@ -29,6 +54,11 @@ def standardise(array: "np.ndarray[Any, Any]", intensity: Intensity) -> "np.ndar
     clipped -= np.float32(intensity.mean)
     clipped /= np.float32(intensity.std)
     return clipped
+
+
+def darkest(intensity: Intensity) -> float:
+    """The standardised value of the window's lower end: what stands where there is no image."""
+    return (intensity.window[0] - intensity.mean) / intensity.std
 
 
 def to_network(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -80,6 +80,10 @@ class Preprocessing(Section):
         None, description="intensities are clipped to it; absent: 0.5 and 99.5 percentile of the labelled voxels"
     )
 
+    body_margin: float | None = Field(
+        None, ge=0, description="mm; crop a CT to the body and this margin, so that patches and windows lie on it"
+    )
+
     @field_validator("spacing")
     @classmethod
     def _is_positive(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:

@@ -1,11 +1,10 @@
 """From an image to a label map on the image's own grid."""
 
 from collections.abc import Callable
-from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.predict.model import Model
-from pipelines.preprocess import from_network, standardise, to_grid, to_network
+from pipelines.preprocess import crop_to_body, darkest, from_network, standardise, to_grid, to_network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +25,8 @@ def segment(model: Model, image: "Volume", progress: Progress | None = None) -> 
     from medimg import transforms
 
     prepared = to_grid(image, model.card.spacing)
+    if model.config.preprocessing.body_margin is not None:
+        prepared = crop_to_body(prepared, model.config.preprocessing.body_margin)
     inputs = to_network(standardise(prepared.array, model.card.intensity))
     probabilities = from_network(_probabilities(model, inputs, progress))
     values = [0, *model.card.labels.values()]
@@ -35,32 +36,22 @@ def segment(model: Model, image: "Volume", progress: Progress | None = None) -> 
 
 def _probabilities(model: Model, inputs: "np.ndarray[Any, Any]", progress: Progress | None) -> "np.ndarray[Any, Any]":
     """Class probabilities (C, Z, Y, X) of a standardised image (Z, Y, X)."""
-    import framework
-    from framework.nn import functional
     from medimg.inference import sliding_window
 
-    axes = [{"z": 2, "y": 3, "x": 4}[name] for name in model.config.inference.mirror_axes]
-    flips = list(chain.from_iterable(combinations(axes, n) for n in range(len(axes) + 1)))
     x, y, z = model.config.training.patch_size
-
-    def predictor(windows: Any) -> Any:
-        total = None
-        for flip in flips:
-            scores = model.network(framework.flip(windows, flip) if flip else windows)
-            scores = functional.softmax(scores, dim=1)
-            scores = framework.flip(scores, flip) if flip else scores
-            total = scores if total is None else total + scores
-        return total if len(flips) == 1 else total / len(flips)
-
-    with framework.no_grad():
-        return sliding_window(
-            inputs[None, None],
-            (z, y, x),
-            predictor,
-            overlap=model.config.inference.overlap,
-            batch_size=model.config.inference.batch_size,
-            progress=progress,
-        )[0]
+    inference = model.config.inference
+    probabilities: np.ndarray[Any, Any] = sliding_window(
+        model.network,
+        inputs[None],
+        (z, y, x),
+        overlap=inference.overlap,
+        batch_size=inference.batch_size,
+        mirror_axes=sorted("zyx".index(axis) for axis in inference.mirror_axes),
+        activation="softmax",
+        pad_value=darkest(model.card.intensity),
+        progress=progress,
+    )
+    return probabilities
 
 
 def _clean(model: Model, labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

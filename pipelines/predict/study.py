@@ -1,17 +1,19 @@
 """One study from file to results: read, checked, segmented, written, read back."""
 
 import json
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.card import RESEARCH_USE, file_hash
-from pipelines.errors import InputError, PipelineError, UsageError
+from pipelines.errors import InputError, UsageError
 from pipelines.events import EventLog
 from pipelines.predict.model import Model
 from pipelines.predict.qc import check_input
+from pipelines.predict.report import Comparison, report_data
 from pipelines.predict.segment import segment
 from pipelines.versions import device, versions
 
@@ -23,14 +25,28 @@ FILE_NAMES = {"nifti": "segmentation.nii.gz", "dicom-seg": "segmentation.dcm", "
 
 
 @dataclass(frozen=True)
+class Study:
+    """A study that was read and looked over."""
+
+    case: str
+    image: "Volume"
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class StudyResult:
-    """What became of one study; the same stands in `result.json`."""
+    """What became of one study; `record` is what stands in `result.json`."""
 
     folder: Path
     image: "Volume"
     labels: "Volume"
-    warnings: tuple[str, ...]
     record: dict[str, Any]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """How the input differs from the training images."""
+        return tuple(self.record["warnings"])
 
     @property
     def outputs(self) -> dict[str, Path]:
@@ -45,8 +61,6 @@ def predict_study(
     case: str,
     formats: Sequence[str] | None = None,
     series: str | None = None,
-    reference: "Volume | None" = None,
-    agreement: dict[str, dict[str, float]] | None = None,
     events: EventLog | None = None,
 ) -> StudyResult:
     """Segment one study and write its results into `folder`.
@@ -54,32 +68,73 @@ def predict_study(
     `formats` defaults to all that fit the source (DICOM SEG needs a DICOM source). Raises medimg.ImageError where
     the source cannot be read and UsageError where a format does not fit it.
     """
+    events = events or EventLog()
+    study = read_study(model, source, case, series, events)
+    choose_formats(formats, study.image)
+    begin = time.perf_counter()
+    labels = segment_study(model, study, events)
+    seconds = {"read": study.seconds, "segment": round(time.perf_counter() - begin, 3)}
+    return write_results(model, study, labels, folder, formats, seconds, events=events)
+
+
+def read_study(
+    model: Model, source: Path, case: str, series: str | None = None, events: EventLog | None = None
+) -> Study:
+    """Read a study and compare it with the model's training images."""
     import medimg
     from medimg import transforms
 
     events = events or EventLog()
-    clock = _Clock()
+    begin = time.perf_counter()
     events.write("read", message=f"reading {case}")
     if not source.exists():
         raise InputError(f"{source} does not exist")
     image = _with_units(medimg.read(source, series=series), model)
-    wanted = choose_formats(formats, image)
     warnings = check_input(transforms.orient(image, "RAS"), model.card.fingerprint)
-    clock.stop("read")
     for warning in warnings:
         events.write("check", message=warning, warning=True)
+    return Study(case, image, warnings, round(time.perf_counter() - begin, 3))
+
+
+def segment_study(model: Model, study: Study, events: EventLog | None = None) -> "Volume":
+    """The label map of a study, with progress as events."""
+    events = events or EventLog()
     events.write("segment", message="segmenting")
-    labels = segment(model, image, lambda step, total: events.write("segment", step, total, f"window {step}/{total}"))
-    clock.stop("segment")
-    record = _record(model, image, labels, case, warnings)
-    if agreement is not None:
-        record["agreement"] = agreement
+    return segment(
+        model, study.image, lambda done, total: events.write("segment", done, total, f"window {done} of {total}")
+    )
+
+
+def write_results(
+    model: Model,
+    study: Study,
+    labels: "Volume",
+    folder: Path,
+    formats: Sequence[str] | None = None,
+    seconds: dict[str, float] | None = None,
+    comparison: Comparison | None = None,
+    events: EventLog | None = None,
+) -> StudyResult:
+    """Write a label map in the formats asked for, with `result.json`; every file is whole or absent."""
+    events = events or EventLog()
     events.write("write", message="writing results")
-    result = StudyResult(folder, image, labels, warnings, record)
-    _write(result, model, wanted, clock)
-    record["seconds"] = clock.seconds
+    record = _record(model, study, labels)
+    record["seconds"] = dict(seconds or {})
+    if comparison is not None:
+        record["agreement"] = {
+            "with": comparison.name,
+            "dice": _rounded(comparison.agreement),
+            "floor": _rounded(comparison.floor),
+            "others": {name: _rounded(values) for name, values in comparison.others.items()},
+        }
+    result = StudyResult(folder, study.image, labels, record)
+    for name in choose_formats(formats, study.image):
+        begin = time.perf_counter()
+        path = _write(name, result, model, comparison)
+        record["outputs"][name] = {"file": path.name, "sha256": file_hash(path)}
+        record["seconds"][f"write {name}"] = round(time.perf_counter() - begin, 3)
     write_json(folder / "result.json", record)
-    events.write("done", 1, 1, f"{case} done", volumes_ml=record["volumes_ml"])
+    events.write("done", 1, 1, f"{study.case} done", volumes_ml=record["volumes_ml"])
     return result
 
 
@@ -110,27 +165,15 @@ def _with_units(image: "Volume", model: Model) -> "Volume":
     return replace(image, units=units).with_notes(f"The file does not say what its values are; taken for {units}.")
 
 
-class _Clock:
-    """Seconds per stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = round(now - self._last, 3)
-        self._last = now
-
-
-def _record(model: Model, image: "Volume", labels: "Volume", case: str, warnings: tuple[str, ...]) -> dict[str, Any]:
+def _record(model: Model, study: Study, labels: "Volume") -> dict[str, Any]:
     import numpy as np
 
+    image = study.image
     counts = np.bincount(labels.array.reshape(-1), minlength=max(model.card.labels.values()) + 1)
     source = image.provenance
     return {
         "notice": RESEARCH_USE,
-        "case": case,
+        "case": study.case,
         "input": {
             "sha256": source.sha256,
             "format": source.format,
@@ -141,7 +184,7 @@ def _record(model: Model, image: "Volume", labels: "Volume", case: str, warnings
             "axes": image.axcodes,
             "notes": list(source.notes),
         },
-        "warnings": list(warnings),
+        "warnings": list(study.warnings),
         "labels": dict(model.card.labels),
         "volumes_ml": {
             name: round(int(counts[value]) * labels.voxel_volume_ml, 3) for name, value in model.card.labels.items()
@@ -158,26 +201,24 @@ def _record(model: Model, image: "Volume", labels: "Volume", case: str, warnings
     }
 
 
-def _write(result: StudyResult, model: Model, formats: Sequence[str], clock: _Clock) -> None:
+def _write(name: str, result: StudyResult, model: Model, comparison: Comparison | None) -> Path:
+    """Write one format; the writers read back what they wrote."""
     from medimg import export
 
-    for name in formats:
-        path = result.folder / FILE_NAMES[name]
-        if name == "nifti":
-            export.write_nifti_labels(path, result.labels, model.card.labels)
-            _read_back(path, result.labels)
-        elif name == "dicom-seg":
-            export.write_dicom_seg(path, result.image, result.labels, model.card.labels)
-        else:
-            export.write_report(path, result.image, result.labels, model.card.labels, result.record)
-        result.record["outputs"][name] = {"file": path.name, "sha256": file_hash(path)}
-        clock.stop(f"write_{name}")
+    path = result.folder / FILE_NAMES[name]
+    names = {value: structure for structure, value in model.card.labels.items()}
+    if name == "nifti":
+        export.write_nifti_labels(result.labels, path, names)
+    elif name == "dicom-seg":
+        info = export.ModelInfo(
+            name=model.card.name, version=model.card.versions["voxhelix"], sha256=model.card.weights_sha256
+        )
+        export.write_dicom_seg(result.labels, result.image, path, names, info)
+    else:
+        data = report_data(model, result.image, result.labels, result.record, comparison)
+        export.write_report(path, data)
+    return path
 
 
-def _read_back(path: Path, labels: "Volume") -> None:
-    import medimg
-    import numpy as np
-
-    written = medimg.read(path)
-    if not written.same_grid(labels) or not np.array_equal(written.array, labels.array):
-        raise PipelineError(f"{path} does not read back as it was written; the disk or a library is at fault")
+def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else round(value, 4) for name, value in values.items()}

@@ -42,6 +42,7 @@ class Trainer:
 
     def __init__(self, config: Config) -> None:
         import framework
+        from medimg.data import IGNORE
         from medimg.losses import DeepSupervisionLoss, DiceCELoss
 
         self.config = config
@@ -49,7 +50,12 @@ class Trainer:
         self.network = build_network(config)
         self.network.train()
         self.optimizer = _build_optimizer(config, list(self.network.parameters()))
-        loss = DiceCELoss(dice_weight=config.training.dice_weight, ce_weight=config.training.cross_entropy_weight)
+        loss = DiceCELoss(
+            include_background=False,
+            ignore_index=IGNORE,
+            dice_weight=config.training.dice_weight,
+            ce_weight=config.training.cross_entropy_weight,
+        )
         self.loss = DeepSupervisionLoss(loss) if config.network.deep_supervision else loss
         self.average = WeightAverage(self.network, config.training.average) if config.training.average else None
         self.iteration = 0

@@ -8,7 +8,7 @@ from pipelines.card import Intensity, Source
 from pipelines.config import Config
 from pipelines.errors import InputError
 from pipelines.fingerprint import Fingerprint, appearance, foreground_statistics
-from pipelines.preprocess import standardise, to_grid
+from pipelines.preprocess import crop_to_body, darkest, standardise, to_grid
 from pipelines.train.cases import LoadedCase
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Prepared:
 
 def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
     """Fix spacing and intensities from the training images (or the configuration), resample, standardise."""
+    from medimg import transforms
     from medimg.data import PatchDataset, make_case
 
     spacing = config.preprocessing.spacing or _median_spacing(cases)
@@ -36,8 +37,11 @@ def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
     for case in cases:
         image = to_grid(case.image, spacing)
         label = to_grid(case.label, spacing, label=True)
+        if config.preprocessing.body_margin is not None:
+            image = crop_to_body(image, config.preprocessing.body_margin)
+            label = transforms.resample_to(label, image, label=True)
         image = image.with_array(standardise(image.array, intensity))
-        ready.append(make_case(image, label, group=case.name, fill=float(image.array.min())))
+        ready.append(make_case(image, label, group=case.name, fill=darkest(intensity)))
     training = config.training
     patches = PatchDataset(
         ready,
