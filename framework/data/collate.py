@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import framework
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def default_collate(batch: Sequence[Any]) -> Any:

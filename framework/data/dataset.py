@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from framework.data.sampler import fresh_seed, stream
-from framework.tensor import Tensor
+from framework.core.random import Generator
+from framework.core.tensor import Tensor
+from framework.data.sampler import fresh_seed
 
 
 class Dataset:
@@ -106,7 +107,7 @@ def random_split(dataset: Any, lengths: Sequence[int | float], seed: int | None 
         counts = [int(part) for part in lengths]
     if sum(counts) != n:
         raise ValueError(f"lengths {list(lengths)} add up to {sum(counts)}, but the dataset has {n} items")
-    order = stream(fresh_seed() if seed is None else seed, 0).permutation(n).tolist()
+    order = Generator().manual_seed(fresh_seed() if seed is None else seed).permutation(n).tolist()
     ends = list(accumulate(counts))
     return [Subset(dataset, order[end - count : end]) for count, end in zip(counts, ends)]
 

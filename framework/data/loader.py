@@ -10,10 +10,12 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import Any
 
+from framework.core.random import fold
 from framework.data.collate import default_collate
-from framework.data.sampler import BatchSampler, RandomSampler, SequentialSampler, fresh_seed, stream
+from framework.data.sampler import BatchSampler, RandomSampler, SequentialSampler, fresh_seed
 from framework.data.worker import WorkerInfo, enter_item, enter_worker, leave_item
 
+_WORKER = 0x776F726B  # keeps the seeds of workers apart from those of items
 _JOIN_SECONDS = 10.0  # how long a closing loader waits for items that are being read
 
 
@@ -142,7 +144,7 @@ class _Pass(Iterator[Any]):
         self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(loader.num_workers)]
         self._threads: list[threading.Thread] = []
         for number, queue in enumerate(self._queues):
-            seed = int(stream(loader.seed, epoch, number, 1).integers(2**63))
+            seed = fold(loader.seed, epoch, number, _WORKER)
             info = WorkerInfo(number, loader.num_workers, seed, epoch, loader.dataset)
             work = self._fetch, self._exchange, queue, info, loader.worker_init_fn
             self._threads.append(threading.Thread(target=_work, args=work, name=f"loader-{number}", daemon=True))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import framework
+from framework.core.random import Generator, default_generator, fold
 
 
 class Sampler:
@@ -52,8 +52,8 @@ class _Seeded(Sampler):
     def __init__(self, seed: int | None) -> None:
         self.seed = fresh_seed() if seed is None else int(seed)
 
-    def _stream(self) -> np.random.Generator:
-        return stream(self.seed, self.epoch)
+    def _stream(self) -> Generator:
+        return Generator().manual_seed(fold(self.seed, self.epoch))
 
 
 class RandomSampler(_Seeded):
@@ -120,9 +120,16 @@ class WeightedRandomSampler(_Seeded):
         self.weights, self.num_samples, self.replacement = values, num_samples, replacement
 
     def __iter__(self) -> Iterator[int]:
-        chances = self.weights / self.weights.sum()
-        drawn = self._stream().choice(len(chances), self.num_samples, replace=self.replacement, p=chances)
-        return iter(drawn.tolist())
+        rng = self._stream()
+        if self.replacement:
+            limits = np.cumsum(self.weights) / self.weights.sum()
+            drawn = np.searchsorted(limits, rng.uniform(self.num_samples, np.float64), side="right")
+            # Rounding may leave the last limit below 1.
+            return iter(np.minimum(drawn, np.flatnonzero(self.weights)[-1]).tolist())
+        # The order of u^(1/w) is a weighted draw without replacement (Efraimidis & Spirakis 2006).
+        with np.errstate(divide="ignore"):
+            keys = np.log(rng.uniform(len(self.weights), np.float64)) / self.weights
+        return iter(np.argsort(-keys, kind="stable")[: self.num_samples].tolist())
 
     def __len__(self) -> int:
         return self.num_samples
@@ -156,11 +163,6 @@ class BatchSampler(Sampler):
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
 
-def stream(*key: int) -> np.random.Generator:
-    """A random stream of its own for every key of non-negative integers (seed, epoch, item, ...)."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([int(part) for part in key])))
-
-
 def fresh_seed() -> int:
     """A seed from the global random stream, which `manual_seed` governs."""
-    return int(framework.randint(0, 2**31 - 1, (1,)).item())
+    return int(default_generator.integers(0, 2**63 - 1, 1)[0])

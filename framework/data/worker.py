@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from framework.data.sampler import fresh_seed, stream
+from framework.core.random import fold
+from framework.data.sampler import fresh_seed
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def item_rng() -> np.random.Generator:
     Augmentation that draws from it gives the same batches whatever the number of workers, and after a resume.
     Outside a loader it is a new stream, seeded from the global one.
     """
-    return stream(fresh_seed()) if _here.item is None else stream(*_here.item)
+    seed = fresh_seed() if _here.item is None else fold(*_here.item)
+    return np.random.Generator(np.random.Philox(key=seed))
 
 
 def enter_worker(info: WorkerInfo) -> None:

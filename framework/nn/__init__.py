@@ -18,7 +18,8 @@ _HOMES = {
     "AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d",
     "modules.resample": "Upsample",
     "modules.embedding": "Embedding",
-    "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss BCEWithLogitsLoss",
+    "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss "
+    "BCEWithLogitsLoss",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES = ("functional", "init", "utils", "modules", "parameter")

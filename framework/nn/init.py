@@ -9,7 +9,7 @@ from functools import wraps
 import numpy as np
 
 import framework
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 class Parameter(Tensor):

@@ -8,9 +8,9 @@ from typing import Any
 
 import framework
 from framework.core.device import array_module
+from framework.core.tensor import Tensor
 from framework.ops.foreach import foreach_adamw
 from framework.optim.optimizer import Optimizer, check_settings, gradients, written
-from framework.tensor import Tensor
 
 
 class Adam(Optimizer):

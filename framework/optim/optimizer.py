@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import framework
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 class Optimizer:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import framework
+from framework.core.tensor import Tensor
 from framework.ops.foreach import foreach_sgd
 from framework.optim.optimizer import Optimizer, check_settings, gradients, written
-from framework.tensor import Tensor
 
 
 class SGD(Optimizer):

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 import framework
+from framework.core.tensor import Tensor
 from framework.serialization.safetensors import SafetensorsError, load_arrays, load_metadata, save_file
-from framework.tensor import Tensor
 
 _FORMAT = "voxhelix-checkpoint"
 _VERSION = "1"

@@ -20,7 +20,7 @@ import numpy as np
 
 import framework
 from framework.core.files import atomic_write
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 _MAX_HEADER = 100_000_000  # the format's own limit
 _METADATA = "__metadata__"

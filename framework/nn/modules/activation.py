@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import framework
+from framework.core.tensor import Tensor
 from framework.nn import functional as F
 from framework.nn.modules.module import Module
 from framework.nn.parameter import Parameter
-from framework.tensor import Tensor
 
 
 class _Activation(Module):

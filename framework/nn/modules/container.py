@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Self
 
+from framework.core.tensor import Tensor
 from framework.nn.modules.module import Module
 from framework.nn.parameter import Parameter
-from framework.tensor import Tensor
 
 
 class _Indexed(Module):

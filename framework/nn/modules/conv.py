@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import framework
+from framework.core.tensor import Tensor
 from framework.nn import functional as F
 from framework.nn import init
 from framework.nn.modules.module import Module
 from framework.nn.modules.sizes import ntuple
 from framework.nn.parameter import Parameter
-from framework.tensor import Tensor
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from framework.core.tensor import Tensor
 from framework.nn import functional as F
 from framework.nn.modules.module import Module
-from framework.tensor import Tensor
 
 
 class _Dropout(Module):

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 if TYPE_CHECKING:
     from framework.nn.modules.module import Module

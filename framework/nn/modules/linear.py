@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import framework
+from framework.core.tensor import Tensor
 from framework.nn import functional as F
 from framework.nn import init
 from framework.nn.modules.module import Module
 from framework.nn.parameter import Parameter
-from framework.tensor import Tensor
 
 
 class Identity(Module):

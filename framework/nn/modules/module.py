@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
 from framework.core.dtype import DType
+from framework.core.tensor import Tensor
 from framework.nn.modules.hooks import BackwardWatch, RemovableHandle, add_hook
 from framework.nn.modules.state import StateDict
 from framework.nn.parameter import Buffer, Parameter
-from framework.tensor import Tensor
 
 T = TypeVar("T")
 

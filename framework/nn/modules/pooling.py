@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from framework.core.tensor import Tensor
 from framework.nn import functional as F
 from framework.nn.modules.module import Module
 from framework.nn.modules.sizes import ntuple
-from framework.tensor import Tensor
 
 
 class _MaxPool(Module):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from framework.core.tensor import Tensor
 from framework.nn import functional as F
 from framework.nn.modules.module import Module
-from framework.tensor import Tensor
 
 
 class Upsample(Module):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from framework.core.tensor import Tensor
 from framework.nn.modules.hooks import RemovableHandle, add_hook
 from framework.nn.parameter import Parameter
-from framework.tensor import Tensor
 
 if TYPE_CHECKING:
     from framework.nn.modules.module import Module

@@ -8,7 +8,7 @@ from typing import Any
 
 import framework
 from framework.core.device import array_module
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def get_total_norm(

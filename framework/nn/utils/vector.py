@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import framework
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

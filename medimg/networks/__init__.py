@@ -1,0 +1,3 @@
+"""Segmentation networks."""
+
+from medimg.networks.unet import UNet as UNet
