@@ -14,7 +14,7 @@ from typing import Any
 from framework.version import __version__
 
 _PLACES = {
-    "framework.tensor": "Tensor Size",
+    "framework.core.tensor": "Tensor Size",
     "framework.core.device": "device",
     "framework.core.dtype": (
         "uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128 DType "

@@ -7,7 +7,7 @@ import numpy as np
 
 from framework.core.device import array_module
 from framework.core.engine import run
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def backward(

@@ -7,7 +7,7 @@ import numpy as np
 
 from framework.core.modes import ANOMALY, GRAD, modes, no_grad
 from framework.core.node import FREED, Node, sequence
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 class Context:

@@ -7,7 +7,7 @@ import numpy as np
 
 from framework.autograd.backward import grad
 from framework.core.modes import no_grad
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def gradcheck(

@@ -174,7 +174,7 @@ def _leads(node: Any, reaches: dict[Any, bool]) -> bool:
 
 
 def _as_tensor(grad: Any, create_graph: bool) -> Any:
-    from framework.tensor import Tensor
+    from framework.core.tensor import Tensor
 
     return (
         grad

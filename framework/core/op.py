@@ -29,7 +29,7 @@ from framework.core.device import array_module
 from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
 from framework.core.modes import ANOMALY, GRAD, INFERENCE, modes
 from framework.core.node import Cell, Node, sequence
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 if TYPE_CHECKING:
     Array = Any

@@ -15,7 +15,7 @@ from framework.core.dtype import CATEGORY
 from framework.core.modes import GRAD, enable_grad, modes
 from framework.core.node import AccumulateGrad, Cell, Node, sequence
 from framework.core.op import Array, Op, op
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 class View:

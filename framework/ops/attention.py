@@ -10,7 +10,7 @@ from framework.ops import elementwise as e
 from framework.ops.linalg import matmul
 from framework.ops.reduce import sum
 from framework.ops.shape import transpose
-from framework.tensor import Tensor, check_dim
+from framework.core.tensor import Tensor, check_dim
 
 
 @op(method=False, kind="float")

@@ -6,7 +6,7 @@ from framework.core.dtype import DType, bfloat16, bool_, float16, float32, float
 from framework.core.op import TABLE, Op
 from framework.core.views import inplace
 from framework.ops import attention, elementwise, index, linalg, random, reduce, shape
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def _twin(record: Op) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from framework.core.device import move
 from framework.core.dtype import as_dtype, category_of_number, dtype_of, get_default_dtype
 from framework.ops.shape import sizes
-from framework.tensor import Tensor, as_device
+from framework.core.tensor import Tensor, as_device
 
 
 def finish(array: Any, device: Any = None, requires_grad: bool = False) -> Tensor:

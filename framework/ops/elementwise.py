@@ -908,7 +908,7 @@ def to_device(xp: Any, input: Array, target: Any) -> Array:
 @to_device.vjp("input")
 def _(g: Any, target: Any) -> Any:
     from framework.core.device import device_of
-    from framework.tensor import CPU
+    from framework.core.tensor import CPU
 
     here = CPU if target.type == "cuda" else device_of(getattr(g, "_data", g))
     return g.to(here) if hasattr(g, "_data") else to_device(g, here)

@@ -6,7 +6,7 @@ import numpy as np
 
 from framework.core.device import array_module
 from framework.core.op import Array, op
-from framework.tensor import Tensor, check_dim
+from framework.core.tensor import Tensor, check_dim
 
 
 @op(view=True, method=False)

@@ -183,7 +183,7 @@ def triu(input: Any, diagonal: int = 0) -> Any:
 
 
 def _constant(array: Any, like: Any) -> Any:
-    from framework.tensor import Tensor
+    from framework.core.tensor import Tensor
 
     return Tensor._wrap(array).to(like.device) if isinstance(like, Tensor) else array
 

@@ -75,7 +75,7 @@ def _target_parts(target: Any, weight: Any, ignore_index: int, classes: int) -> 
     if kind is not None:
         scale = scale * kind[safe]
     hot = np.moveaxis(np.eye(classes)[safe], -1, 1)
-    from framework.tensor import Tensor
+    from framework.core.tensor import Tensor
 
     return Tensor._wrap(hot), Tensor._wrap(scale)
 

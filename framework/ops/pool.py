@@ -239,7 +239,7 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 
 def along_axis(input: Any, matrix: np.ndarray[Any, Any], axis: int) -> Any:
     """A linear map (out, length) along one dimension."""
-    from framework.tensor import Tensor
+    from framework.core.tensor import Tensor
 
     source = getattr(input, "_data", input)
     factor: Any = matrix.astype(source.dtype)

@@ -11,7 +11,7 @@ from framework.core.random import Generator, default_generator
 from framework.core.views import check_writable
 from framework.ops.creation import finish
 from framework.ops.shape import sizes
-from framework.tensor import Tensor
+from framework.core.tensor import Tensor
 
 
 def rand(

@@ -9,7 +9,7 @@ import numpy as np
 from framework.core.dtype import CATEGORY, FLOATING, as_dtype
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
-from framework.tensor import check_dim
+from framework.core.tensor import check_dim
 
 Dims = int | tuple[int, ...] | list[int] | None
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from framework.core.op import Array, Arrays, op
 from framework.ops import elementwise as e
-from framework.tensor import check_dim
+from framework.core.tensor import check_dim
 
 
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
