@@ -145,7 +145,8 @@ def _open(data: bytes, name: str) -> "Nifti1Image":
         raise ImageError(f"{name!r} is one half of an .hdr/.img pair; convert the pair to a single .nii file.")
     kind = nib.Nifti2Image if head[4:7] == b"n+2" else nib.Nifti1Image
     try:
-        header = kind.header_class.from_fileobj(io.BytesIO(head), check=False)
+        # Without the extensions, which may be longer than `head`.
+        header = kind.header_class(head[: kind.header_class.sizeof_hdr], check=False)
         # check=False above: the header's own shape and type decide how much is read, before anything is allocated.
         shape, item = header.get_data_shape(), header.get_data_dtype().itemsize
         if len(shape) == 0 or any(n < 1 for n in shape):
