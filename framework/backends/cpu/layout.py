@@ -28,3 +28,29 @@ def channels_last(x: Array) -> Array:
 def empty_channels_last(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
     """An array of logical `shape` (N, C, *spatial) over channels-last memory, not filled."""
     return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+
+
+def is_dense(x: Array) -> bool:
+    """Whether x is contiguous (N, C, *spatial) or contiguous (N, *spatial, C) memory."""
+    return x.flags.c_contiguous or (x.ndim > 2 and bool(np.moveaxis(x, 1, -1).flags.c_contiguous))
+
+
+def dense(x: Array) -> Array:
+    """x itself where it is contiguous in one of the two layouts, else a channels-last copy."""
+    return x if is_dense(x) else np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+
+
+def empty_like(x: Array) -> Array:
+    """An array of the shape and memory layout of a dense x, not filled."""
+    if x.flags.c_contiguous:
+        return np.empty(x.shape, x.dtype)
+    return empty_channels_last(x.shape, x.dtype)
+
+
+def like(g: Array, x: Array) -> Array:
+    """g in the memory layout of a dense x."""
+    if g.strides == x.strides or (g.flags.c_contiguous and x.flags.c_contiguous):
+        return g
+    copy = empty_like(x)
+    np.copyto(copy, g)
+    return copy
