@@ -24,7 +24,7 @@ def annotate(
 
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    size = min(28, max(10, min(picture.shape[:2]) // 20))
+    size = min(28, max(10, min(picture.shape[:2]) // 20, max(picture.shape[:2]) // 36))
     if letters is not None:
         _draw_letters(draw, image.size, letters, size)
     if pixel_mm is not None:

@@ -37,7 +37,7 @@ class Style:
     pixel_mm: float | None = None
     """Size of a picture's pixel; None takes the smallest voxel size of the plane."""
     field_mm: float | None = None
-    """Show only a square of this side about the position; None shows everything."""
+    """Show only what lies within a square of this side about the position; None shows everything."""
     letters: bool = True
     """Whether the orientation letters are drawn."""
     scale_bar: bool = True
@@ -95,21 +95,33 @@ def three_planes(
 
 @dataclass(frozen=True)
 class _Frame:
-    """The part of a slice that is shown: left, top in mm from the slice's corner; width, height in pixels."""
+    """The part of a slice that is shown, in mm from the slice's corner, and its size in pixels."""
 
     left: float
     top: float
-    width: int
-    height: int
+    width_mm: float
+    height_mm: float
     pixel_mm: float
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels. They are whole, so pixels are square to within half a pixel in all."""
+        return max(1, round(self.width_mm / self.pixel_mm)), max(1, round(self.height_mm / self.pixel_mm))
+
     def columns(self, voxel_mm: float) -> NDArray[np.intp]:
-        """The slice's column under each column of pixels."""
-        return np.floor((self.left + (np.arange(self.width) + 0.5) * self.pixel_mm) / voxel_mm).astype(np.intp)
+        """The slice's column under the centre of each column of pixels."""
+        width = self.size[0]
+        return np.floor((self.left + (np.arange(width) + 0.5) * (self.width_mm / width)) / voxel_mm).astype(np.intp)
 
     def rows(self, voxel_mm: float) -> NDArray[np.intp]:
-        """The slice's row under each row of pixels."""
-        return np.floor((self.top + (np.arange(self.height) + 0.5) * self.pixel_mm) / voxel_mm).astype(np.intp)
+        """The slice's row under the centre of each row of pixels."""
+        height = self.size[1]
+        return np.floor((self.top + (np.arange(height) + 0.5) * (self.height_mm / height)) / voxel_mm).astype(np.intp)
+
+    def pixel(self, across_mm: float, down_mm: float) -> tuple[float, float]:
+        """Where in the picture a point of the slice is."""
+        width, height = self.size
+        return (across_mm - self.left) * width / self.width_mm, (down_mm - self.top) * height / self.height_mm
 
 
 def _render(
@@ -139,9 +151,8 @@ def _render(
         _paint(picture, filled, settings)
     if outlined is not None:
         picture[_border(outlined) & (outlined != 0)] = 255
-    at_pixel = ((centre[0] - frame.left) / frame.pixel_mm, (centre[1] - frame.top) / frame.pixel_mm)
     if crosshair:
-        draw_crosshair(picture, at_pixel)
+        draw_crosshair(picture, frame.pixel(*centre))
     if settings.letters or settings.scale_bar:
         letters = layout.letters if settings.letters else None
         return annotate(picture, letters, frame.pixel_mm if settings.scale_bar else None)
@@ -150,45 +161,37 @@ def _render(
 
 def _frame(layout: PlaneLayout, shape: Sequence[int], centre: tuple[float, float], settings: Style) -> _Frame:
     pixel_mm = settings.pixel_mm or min(layout.row_mm, layout.column_mm)
-    if settings.field_mm:
-        side = max(1, round(settings.field_mm / pixel_mm))
-        return _Frame(centre[0] - side * pixel_mm / 2, centre[1] - side * pixel_mm / 2, side, side, pixel_mm)
-    width = max(1, round(shape[layout.columns] * layout.column_mm / pixel_mm))
-    height = max(1, round(shape[layout.rows] * layout.row_mm / pixel_mm))
-    return _Frame(0.0, 0.0, width, height, pixel_mm)
+    left, width = _span(centre[0], shape[layout.columns] * layout.column_mm, settings.field_mm)
+    top, height = _span(centre[1], shape[layout.rows] * layout.row_mm, settings.field_mm)
+    return _Frame(left, top, width, height, pixel_mm)
+
+
+def _span(centre: float, extent: float, field: float | None) -> tuple[float, float]:
+    """Start and length (mm) of what is shown of a slice's side: the field, moved so that it stays inside."""
+    if not field or field >= extent:
+        return 0.0, extent
+    return min(max(0.0, centre - field / 2), extent - field), field
 
 
 def _grey(picture: NDArray[Any], layout: PlaneLayout, frame: _Frame, window: tuple[float, float]) -> NDArray[np.uint8]:
-    """The windowed slice (H, W, 3) on the frame's pixels; black outside the slice."""
+    """The windowed slice (H, W, 3) on the frame's pixels."""
     from PIL import Image
 
-    columns, rows = frame.columns(layout.column_mm), frame.rows(layout.row_mm)
-    # Pad by repetition so that the frame lies inside what is resized, wherever it was placed.
-    before = (max(0, -rows[0]) + 1, max(0, -columns[0]) + 1)
-    after = (max(0, rows[-1] + 2 - picture.shape[0]), max(0, columns[-1] + 2 - picture.shape[1]))
-    padded = np.pad(picture.astype(np.float32), list(zip(before, after)), mode="edge")
-    left = frame.left / layout.column_mm + before[1]
-    top = frame.top / layout.row_mm + before[0]
-    right = left + frame.width * frame.pixel_mm / layout.column_mm
-    bottom = top + frame.height * frame.pixel_mm / layout.row_mm
+    box = (
+        frame.left / layout.column_mm,
+        frame.top / layout.row_mm,
+        min((frame.left + frame.width_mm) / layout.column_mm, picture.shape[1]),
+        min((frame.top + frame.height_mm) / layout.row_mm, picture.shape[0]),
+    )
     # Interpolation would spread a NaN; black is the lower end of the window.
-    np.nan_to_num(padded, copy=False, nan=window[0] - window[1] / 2)
-    box = (left, top, min(right, padded.shape[1]), min(bottom, padded.shape[0]))
-    resized = Image.fromarray(padded).resize((frame.width, frame.height), Image.Resampling.BILINEAR, box=box)
-    grey = apply_window(np.asarray(resized), *window)
-    grey[(rows < 0) | (rows >= picture.shape[0])] = 0
-    grey[:, (columns < 0) | (columns >= picture.shape[1])] = 0
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    values = np.nan_to_num(picture.astype(np.float32), nan=window[0] - window[1] / 2)
+    resized = Image.fromarray(values).resize(frame.size, Image.Resampling.BILINEAR, box=box)
+    return np.repeat(apply_window(np.asarray(resized), *window)[:, :, None], 3, axis=2)
 
 
 def _nearest(picture: NDArray[np.integer[Any]], layout: PlaneLayout, frame: _Frame) -> NDArray[np.integer[Any]]:
-    """Labels of the voxels under the frame's pixels (H, W); 0 outside the slice."""
-    columns, rows = frame.columns(layout.column_mm), frame.rows(layout.row_mm)
-    inside_rows, inside_columns = rows.clip(0, picture.shape[0] - 1), columns.clip(0, picture.shape[1] - 1)
-    chosen = picture[np.ix_(inside_rows, inside_columns)]
-    chosen[rows != inside_rows] = 0
-    chosen[:, columns != inside_columns] = 0
-    return chosen
+    """Labels of the voxels under the frame's pixels (H, W)."""
+    return picture[np.ix_(frame.rows(layout.row_mm), frame.columns(layout.column_mm))]
 
 
 def _paint(picture: Picture, labels: NDArray[np.integer[Any]], settings: Style) -> None:

@@ -11,7 +11,12 @@ _HOMES = {
     "Finding": "report_data",
     "Picture": "report_data",
     "ReportData": "report_data",
+    "StructurePictures": "report_data",
     "StructureResult": "report_data",
+    "case_pictures": "report_pictures",
+    "finding_picture": "report_pictures",
+    "overview_pictures": "report_pictures",
+    "structure_pictures": "report_pictures",
     "write_report": "report",
 }
 __all__ = list(_HOMES)

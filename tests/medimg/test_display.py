@@ -179,8 +179,8 @@ def test_a_second_label_map_is_outlined_in_white():
 def test_overlay_lies_on_what_it_labels():
     """Label = bright voxels: in every plane and at every scale, bright pixels are coloured and dark ones are not."""
     array = np.zeros((20, 24, 10))
-    array[3:9, 12:20, 2:6] = 255
-    affine = np.diag([-1.0, 1.2, 3.0, 1.0])
+    array[3:9, 13:20, 2:6] = 255
+    affine = np.diag([-1.0, 1.3, 3.1, 1.0])
     volume = Volume(array, affine)
     labels = volume.with_array((array > 0).astype(np.int32), "label")
     for plane, mm in itertools.product(PLANES, (None, 0.4)):
@@ -217,16 +217,17 @@ def test_positions():
         voxel_at(volume, (1, 2))
 
 
-def test_field_of_view_is_centred_and_black_outside():
+def test_field_of_view_is_centred_and_stays_inside():
     volume = Volume(np.full((30, 30, 30), 50.0), np.eye(4))
-    volume.array[2, 28, 15] = 255
-    picture = slice_image(volume, "axial", 15, about=(2, 28, 15), field_mm=21, **BARE)[..., 0]
-    assert picture.shape == (21, 21)
-    assert picture[10, 10] == 255
-    # The position is 1.5 mm from the front and 2.5 mm from the left side of the patient.
-    assert not picture[:8].any()
-    assert picture[9:, :13].all()
-    assert not picture[:, 14:].any()
+    volume.array[12, 17, 15] = 255
+    picture = slice_image(volume, "axial", 15, about=(12, 17, 15), field_mm=11, **BARE)[..., 0]
+    assert picture.shape == (11, 11)
+    assert picture[5, 5] == 255
+    at_edge = slice_image(volume, "axial", 15, about=(29, 17, 15), field_mm=21, **BARE)[..., 0]
+    assert at_edge.shape == (21, 21)
+    np.testing.assert_array_equal(at_edge, slice_image(volume, "axial", 15, **BARE)[2:23, :21, 0])
+    flat = Volume(volume.array[:, :, :8], np.eye(4))
+    assert slice_image(flat, "coronal", field_mm=20, **BARE).shape == (8, 20, 3)
 
 
 def test_scale_bar_has_the_length_that_it_says():
