@@ -34,7 +34,8 @@ SCANNER = 1
 ALIGNED = 2
 """Form code of an affine in the coordinates of another image."""
 
-_MM_PER_UNIT = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}
+_UNITS = {1: ("metre", 1000.0), 3: ("micrometre", 0.001)}
+"""Units of length other than mm, by code, and mm in each. Unknown (0) means mm in every program that writes it."""
 _INTENT_LABEL = 1002
 _LARGEST_DIM_OF_NIFTI1 = 32767
 
@@ -183,8 +184,7 @@ def _affine(image: "Nifti1Image", name: str, assume: bool, notes: list[str]) -> 
         )
     if int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0:
         _compare_forms(header, affine, image.shape, notes)
-    unit = header.get_xyzt_units()[0]
-    scale = _MM_PER_UNIT.get(unit, 1.0)
+    unit, scale = _UNITS.get(int(header["xyzt_units"]) & 7, ("mm", 1.0))
     if scale != 1.0:
         affine[:3] *= scale
         notes.append(f"The header's unit of length is the {unit}; converted to mm.")
