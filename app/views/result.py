@@ -1,0 +1,135 @@
+"""What a segmentation found: the overlay on the study, volumes, and files to take away."""
+
+from pathlib import Path
+
+import streamlit as st
+
+import medimg
+from app import reading, ui
+from app.results import ResultError, SegmentationResult, read_result
+from app.studies import find_study
+from app.viewer import show_viewer
+from app.workspace import owner, workspace
+from pipelines.jobs import Job, JobState
+
+
+def choose_job(jobs: list[Job]) -> Job:
+    wanted = st.session_state.get("result") or st.query_params.get("result")
+    index = next((place for place, job in enumerate(jobs) if job.id == wanted), 0)
+    job = jobs[index]
+    if len(jobs) > 1:
+        job = st.selectbox(
+            "Segmentation",
+            jobs,
+            index=index,
+            format_func=lambda one: f"{one.title} \u00b7 {ui.clock(one.created)}",
+            label_visibility="collapsed",
+        )
+    st.session_state.result = job.id
+    st.query_params["result"] = job.id
+    return job
+
+
+def show_result(job: Job) -> None:
+    try:
+        result = read_result(job.outputs)
+    except ResultError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    for warning in result.warnings:
+        st.warning(_sentence(warning), icon=":material/warning:")
+    _show_overlay(job, result)
+    left, right = st.columns([1.2, 1], gap="large")
+    with left:
+        _show_volumes(result)
+    with right:
+        _show_downloads(result)
+        _show_making(result)
+
+
+def _show_overlay(job: Job, result: SegmentationResult) -> None:
+    study = find_study(workspace(), job.context.get("study", ""), owner())
+    if study is None:
+        st.warning("The study of this result was deleted, so it cannot be shown; its files can still be saved below.")
+        return
+    try:
+        with st.spinner("Reading study and result\u2026"):
+            stamp = reading.stamp_of(study)
+            number = job.context.get("series", "")
+            series = int(number) if number else None
+            view = reading.result_view(study.path, series, stamp, result.labels, job.id, result.structures)
+    except (medimg.ImageError, OSError) as error:
+        st.error(str(error) if isinstance(error, medimg.ImageError) else "The files of this result are gone.")
+        return
+    show_viewer(view, key="result-viewer")
+
+
+def _show_volumes(result: SegmentationResult) -> None:
+    st.subheader("Volumes", anchor=False)
+    agreement = result.record.get("agreement", {})
+    rows: dict[str, list[object]] = {
+        "Structure": [one.display for one in result.structures],
+        "Volume (ml)": [one.millilitres for one in result.structures],
+    }
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        column_config={"Volume (ml)": st.column_config.NumberColumn(format="%.1f")},
+    )
+    st.caption(
+        "Volumes are of what lies inside the scanned region."
+        if not agreement
+        else "Volumes are of what lies inside the scanned region. Agreement with a reference stands in the report."
+    )
+
+
+def _show_downloads(result: SegmentationResult) -> None:
+    st.subheader("Save", anchor=False)
+    for item in result.downloads:
+        st.download_button(
+            item.label,
+            data=_reader(item.path),
+            file_name=item.file_name,
+            mime=item.mime,
+            icon=":material/download:",
+            on_click="ignore",
+            width="stretch",
+            key=f"save-{item.file_name}",
+        )
+
+
+def _reader(path: Path):  # type: ignore[no-untyped-def]
+    return path.read_bytes
+
+
+def _show_making(result: SegmentationResult) -> None:
+    record = result.record
+    with st.expander("What made this result", icon=":material/fingerprint:"):
+        model, source = record.get("model", {}), record.get("input", {})
+        ui.facts(
+            [
+                ("Model", str(model.get("name", ""))),
+                ("Weights", str(model.get("weights_sha256", ""))[:16]),
+                ("Configuration", str(model.get("config_sha256", ""))[:16]),
+                ("Input", str(source.get("sha256", ""))[:16]),
+                ("voxhelix", str(record.get("versions", {}).get("voxhelix", ""))),
+            ]
+        )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+finished = [job for job in workspace().jobs.jobs(owner()) if job.kind == "predict" and job.state is JobState.FINISHED]
+ui.heading("Result", "Check the overlay in all three planes before you use a number.")
+if finished:
+    show_result(choose_job(finished))
+else:
+    ui.empty_state(
+        "**Nothing has been segmented yet.**  \nOpen a study, then let a model mark its structures.",
+        "views/segment.py",
+        "Segment a study",
+        ":material/ink_highlighter:",
+    )

@@ -1,0 +1,139 @@
+"""Segment the study with a trained model, in a process of its own."""
+
+import streamlit as st
+
+import medimg
+from app import job_panel, reading, ui
+from app.commands import demo_command, segment_command
+from app.models import ModelChoice, find_models
+from app.studies import Study
+from app.workspace import owner, workspace
+from pipelines.jobs import Job, JobState
+
+
+def show_models(study: Study | None) -> None:
+    choices = find_models(workspace())
+    usable = [choice for choice in choices if choice.card is not None]
+    refused = [choice for choice in choices if choice.card is None]
+    if usable:
+        _segment_form(study, usable)
+    else:
+        _offer_training()
+    if refused:
+        with st.expander(f"{len(refused)} folder{'s' * (len(refused) > 1)} cannot be used", icon=":material/block:"):
+            for choice in refused:
+                st.text(f"{choice.folder.name}: {choice.problem}")
+
+
+def _segment_form(study: Study | None, usable: list[ModelChoice]) -> None:
+    with st.container(border=True):
+        choice = st.selectbox("Model", usable, format_func=lambda one: one.title)
+        _show_card(choice)
+        if study is None:
+            st.caption("Choose a study first; then it can be segmented here.")
+            if st.button("Choose a study", icon=":material/view_in_ar:", type="primary"):
+                st.switch_page("views/study.py")
+            return
+        st.html(f'<p class="vx-sub" style="margin:.6rem 0 0">Study: {study.title}, {study.detail}</p>')
+        if st.button("Segment this study", icon=":material/play_arrow:", type="primary", disabled=_busy("predict")):
+            _start_segmentation(study, choice)
+
+
+def _show_card(choice: ModelChoice) -> None:
+    card = choice.card
+    if card is None:
+        return
+    names = ", ".join(medimg.structures.structure(name).display for name in card.labels)
+    ui.facts(
+        [
+            ("Finds", names),
+            ("Trained on", f"{len(card.sources)} case{'s' * (len(card.sources) != 1)}"),
+            ("Resolution", " \u00d7 ".join(f"{step:g}" for step in card.spacing) + " mm"),
+            ("Weights", card.weights_sha256[:12]),
+        ]
+    )
+
+
+def _start_segmentation(study: Study, choice: ModelChoice) -> None:
+    try:
+        infos = reading.series_to_choose(study.path, reading.stamp_of(study))
+    except (medimg.ImageError, OSError):
+        st.error("The study cannot be read. Open it on the Study page, which says why.")
+        return
+    chosen = next((info for info in infos if info.number == st.session_state.get("series")), None)
+    if infos and chosen is None:
+        st.error("This study holds several series. Open it on the Study page and choose one.")
+        return
+    job = workspace().jobs.submit(
+        "predict",
+        f"{study.title} \u2014 {choice.title}",
+        segment_command(choice.folder, study.path, chosen.uid if chosen else None),
+        owner=owner(),
+        context={"study": study.id, "series": str(chosen.number) if chosen else ""},
+    )
+    st.session_state.job = job.id
+    st.rerun()
+
+
+def _offer_training() -> None:
+    with st.container(border=True):
+        st.markdown("**No model has been trained yet.**")
+        st.markdown(
+            "The demonstration trains one on the two CT samples: liver, spleen, stomach, aorta, vertebrae and back "
+            "muscles. It takes about six minutes on two processor cores and runs beside this page."
+        )
+        if st.button(
+            "Train the demonstration model", icon=":material/model_training:", type="primary", disabled=_busy("demo")
+        ):
+            output = workspace().runs / "demo"
+            job = workspace().jobs.submit("demo", "Train the demonstration model", demo_command(output), owner=owner())
+            st.session_state.job = job.id
+            st.rerun()
+
+
+def _busy(kind: str) -> bool:
+    return any(job.kind == kind and not job.state.over for job in workspace().jobs.jobs(owner()))
+
+
+def show_jobs() -> None:
+    jobs = workspace().jobs.jobs(owner())
+    if not jobs:
+        return
+    chosen = st.session_state.get("job")
+    shown = next((job for job in jobs if job.id == chosen), jobs[0])
+    running = [job for job in jobs if not job.state.over]
+    for job in dict.fromkeys([*sorted(running, key=lambda job: job.created), shown]) if chosen or running else []:
+        job_panel.show_job(job)
+        if job.state is JobState.FINISHED and job.kind == "predict":
+            _open_button(job, "Open the result", "primary")
+    earlier = [job for job in jobs if job.state.over and job.id != (shown.id if chosen else "")]
+    if earlier:
+        st.subheader("Earlier", anchor=False)
+        for job in earlier[:10]:
+            _row(job)
+
+
+def _row(job: Job) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        with st.container():
+            st.markdown(f"{job.title}  \n:small[{ui.clock(job.created)} \u00b7 {job_panel.describe(job)}]")
+        if job.state is JobState.FINISHED and job.kind == "predict":
+            _open_button(job, "Open", "secondary")
+        elif st.button("Show", key=f"show-{job.id}"):
+            st.session_state.job = job.id
+            st.rerun()
+
+
+def _open_button(job: Job, label: str, kind: str) -> None:
+    if st.button(label, key=f"result-{job.id}", icon=":material/fact_check:", type=kind):  # type: ignore[arg-type]
+        st.session_state.result = job.id
+        st.switch_page("views/result.py")
+
+
+study = ui.current_study()
+ui.heading(
+    "Segment",
+    "A model marks the structures it was trained on. It runs beside this page; you may look elsewhere meanwhile.",
+)
+show_models(study)
+show_jobs()
