@@ -4,4 +4,13 @@ KERNELS: dict[str, str] = {
     "conv": "framework.backends.cpu.conv:conv",
     "conv_grad_input": "framework.backends.cpu.conv:conv_grad_input",
     "conv_grad_weight": "framework.backends.cpu.conv:conv_grad_weight",
+    "norm_act": "framework.backends.cpu.norm:norm_act",
+    "norm_act_grad": "framework.backends.cpu.norm:norm_act_grad",
+    "leaky_relu": "framework.backends.cpu.update:leaky_relu",
+    "leaky_relu_grad": "framework.backends.cpu.update:leaky_relu_grad",
+    "max_pool": "framework.backends.cpu.pool:max_pool",
+    "softmax_cross_entropy": "framework.backends.cpu.loss:softmax_cross_entropy",
+    "softmax_cross_entropy_grad": "framework.backends.cpu.loss:softmax_cross_entropy_grad",
+    "foreach_sgd": "framework.backends.cpu.update:foreach_sgd",
+    "foreach_adamw": "framework.backends.cpu.update:foreach_adamw",
 }

@@ -153,7 +153,7 @@ class _Function:
         elif isinstance(target, ast.Subscript):
             where, kind = self.element(target)
             if isinstance(kind, ir.VectorType):
-                self.x.store(self.as_type(kind, value).ir, where, align=kind.element.width // 8 if hasattr(kind.element, "width") else _bytes(kind.element))
+                self.x.store(self.as_type(kind, value).ir, where, align=_bytes(kind.element))
             elif isinstance(kind, ir.IntType) and kind.width < 64:
                 self.x.store(self.x.trunc(self.as_type(_I64, value).ir, kind), where)
             else:
@@ -387,6 +387,19 @@ class _Function:
         value = self.expression(node.args[0])
         return self.intrinsic("floor", value.type, value)
 
+    def call_log(self, node: ast.Call) -> _Value:
+        value = self.expression(node.args[0])
+        return self.intrinsic("log", value.type, value)
+
+    def call_power_of_two(self, node: ast.Call) -> _Value:
+        value = self.expression(node.args[0])
+        single = _bytes(self.types.element) == 4
+        integer, bias, shift = (_I32, 127, 23) if single else (_I64, 1023, 52)
+        if isinstance(value.type, ir.VectorType):
+            integer = ir.VectorType(integer, value.type.count)
+        exponent = self.x.add(self.x.fptosi(value.ir, integer), _filled(integer, bias))
+        return _Value(value.type, self.x.bitcast(self.x.shl(exponent, _filled(integer, shift)), value.type))
+
     def call_where(self, node: ast.Call) -> _Value:
         test, yes, no = (self.expression(argument) for argument in node.args)
         return self.select(node, test, yes, no)
@@ -523,6 +536,10 @@ def _as_load(target: ast.expr) -> ast.expr:
         return ast.Name(target.id, ast.Load())
     assert isinstance(target, ast.Subscript)
     return ast.Subscript(target.value, target.slice, ast.Load())
+
+
+def _filled(kind: Any, value: int) -> ir.Constant:
+    return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
 def _ir_type(kind: Any) -> Any:

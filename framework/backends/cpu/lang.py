@@ -70,5 +70,5 @@ floor = _word
 sum_lanes = _word  # sum_lanes(v): the sum of a Vector in fixed order
 max_lanes = _word
 fetch_add = _word  # fetch_add(p, n): atomic; returns the value before
-bits_to_float = _word  # bits_to_float(i): the Float with these bits, lane by lane for a vector of integers
-to_double = _word
+log = _word
+power_of_two = _word  # power_of_two(k): 2**k for whole k in the exponent's range
