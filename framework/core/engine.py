@@ -148,24 +148,23 @@ def _sum(present: Any, grad: Any, create_graph: bool) -> Any:
 def _on_the_way(roots: list[Any], targets: set[Any]) -> set[Any]:
     """The nodes from which a target can be reached, by a depth-first walk without recursion."""
     reaches: dict[Any, bool] = {}
-    stack = [(root, iter(root.edges)) for root in roots]
     for root in roots:
+        if root in reaches:
+            continue
         reaches[root] = root in targets
-    while stack:
-        node, rest = stack[-1]
-        for edge in rest:
-            if edge is None:
-                continue
-            below = edge[0]
-            if below not in reaches:
-                reaches[below] = below in targets
-                stack.append((below, iter(below.edges)))
-                break
-        else:
-            stack.pop()
-            if any(edge is not None and reaches[edge[0]] for edge in node.edges):
-                reaches[node] = True
-    return {node for node, reached in reaches.items() if reached and _leads(node, reaches)}
+        stack = [(root, iter(root.edges))]
+        while stack:
+            node, rest = stack[-1]
+            for edge in rest:
+                if edge is not None and edge[0] not in reaches:
+                    reaches[edge[0]] = edge[0] in targets
+                    stack.append((edge[0], iter(edge[0].edges)))
+                    break
+            else:
+                stack.pop()
+                if _leads(node, reaches):
+                    reaches[node] = True
+    return {node for node in reaches if _leads(node, reaches)}
 
 
 def _leads(node: Any, reaches: dict[Any, bool]) -> bool:

@@ -83,10 +83,12 @@ def conv_grad_input(
 
 
 @conv_grad_input.vjp()
-def _(g: Any, grad: Any, weight: Any, needs: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+def _(
+    g: Any, grad_shape: Any, grad: Any, weight: Any, needs: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Any:
     arguments = (stride, padding, dilation, groups)
     return (
-        conv(g, weight, None, *arguments) if needs[0] else None,
+        _cropped(conv(g, weight, None, *arguments), grad_shape) if needs[0] else None,
         conv_grad_weight(grad, g, tuple(weight.shape[2:]), *arguments) if needs[1] else None,
     )
 
@@ -119,10 +121,12 @@ def conv_grad_weight(
 
 
 @conv_grad_weight.vjp()
-def _(g: Any, grad: Any, input: Any, needs: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+def _(
+    g: Any, grad_shape: Any, grad: Any, input: Any, needs: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Any:
     arguments = (stride, padding, dilation, groups)
     return (
-        conv(input, g, None, *arguments) if needs[0] else None,
+        _cropped(conv(input, g, None, *arguments), grad_shape) if needs[0] else None,
         conv_grad_input(grad, g, tuple(input.shape[2:]), *arguments) if needs[1] else None,
     )
 
@@ -324,6 +328,11 @@ def _check_bias(name: str, bias: Any, channels: int) -> None:
         raise RuntimeError(
             f"{name}: expected bias to be 1-dimensional with {channels} elements, but got bias of size {list(bias.shape)}"
         )
+
+
+def _cropped(value: Any, shape: Any) -> Any:
+    """Without the last places that stride left unused (several input sizes share one output size)."""
+    return value if tuple(value.shape) == tuple(shape) else value[tuple(slice(length) for length in shape)]
 
 
 def _channel_sum(g: Any) -> Any:

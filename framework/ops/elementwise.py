@@ -111,6 +111,11 @@ def trunc_divide(xp: Any, input: Array, other: Array) -> Array:
     return quotient.astype(input.dtype if hasattr(input, "dtype") else other.dtype)
 
 
+for _function in (floor_divide, trunc_divide):
+    _function.vjp("input")(lambda g: 0 * g)
+    _function.vjp("other")(lambda g: 0 * g)
+
+
 @op(kind="promote", inplace=True)
 def remainder(xp: Any, input: Array, other: Array) -> Array:
     """Python's modulus: the sign of the divisor."""

@@ -145,7 +145,10 @@ def gather(xp: Any, input: Array, dim: int, index: Array) -> Array:
     """`out[i][j] = input[index[i][j]][j]` for `dim` 0, and so on."""
     axis = check_dim(dim, input.ndim)
     if not input.ndim:
-        return input[(index * 0,)] if index.ndim else input.copy()
+        return xp.broadcast_to(input, index.shape).copy()
+    if not index.ndim:
+        index = index.reshape(1)
+        return xp.take_along_axis(input, _checked(xp, index, input.shape[axis], "gather"), axis)[0]
     return xp.take_along_axis(input[_cover(index, axis)], _checked(xp, index, input.shape[axis], "gather"), axis)
 
 
@@ -184,6 +187,8 @@ def index_select(xp: Any, input: Array, dim: int, index: Array) -> Array:
     axis = check_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
+    if not input.ndim:
+        return input.copy()
     return xp.take(
         input, _checked(xp, xp.atleast_1d(index), input.shape[axis] if input.ndim else 1, "index_select"), axis
     )
@@ -191,6 +196,8 @@ def index_select(xp: Any, input: Array, dim: int, index: Array) -> Array:
 
 @index_select.vjp("input")
 def _(g: Any, input_shape: Any, dim: Any, index: Any) -> Any:
+    if not input_shape:
+        return g
     flat = getattr(index, "_data", index).reshape(-1)
     axis = check_dim(dim, len(input_shape))
     return index_add_zeros(g, tuple(input_shape), (slice(None),) * axis + (flat,))

@@ -87,7 +87,11 @@ def _max_pool(
     name = f"max_pool{rank}d"
     batched, source = _batched(name, rank, input)
     kernel = as_sizes(kernel_size, rank, name, "kernel_size")
-    steps = kernel if stride is None or stride == [] else as_sizes(stride, rank, name, "stride")
+    steps = (
+        kernel
+        if stride is None or (not isinstance(stride, int) and not len(stride))
+        else as_sizes(stride, rank, name, "stride")
+    )
     borders = as_sizes(padding, rank, name, "padding")
     _check_padding(kernel, borders)
     values, index = max_pool(source, kernel, steps, borders, as_sizes(dilation, rank, name, "dilation"), ceil_mode)
@@ -149,7 +153,11 @@ def _avg_pool(
     name = f"avg_pool{rank}d"
     batched, result = _batched(name, rank, input)
     kernel = as_sizes(kernel_size, rank, name, "kernel_size")
-    steps = kernel if stride is None or stride == [] else as_sizes(stride, rank, name, "stride")
+    steps = (
+        kernel
+        if stride is None or (not isinstance(stride, int) and not len(stride))
+        else as_sizes(stride, rank, name, "stride")
+    )
     borders = as_sizes(padding, rank, name, "padding")
     _check_padding(kernel, borders)
     if divisor_override == 0:

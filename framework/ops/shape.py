@@ -31,19 +31,19 @@ def _(g: Any, input_shape: Any) -> Any:
     return _reshape(g, tuple(input_shape))
 
 
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Any, shape: Any = (), *more: Any) -> Any:
     """The same elements in another shape (one length may be -1); a view where the memory allows, else a copy."""
-    wanted = sizes(shape)
+    wanted = sizes((shape, *more))
     return _reshape(input, _infer(wanted, input.shape))
 
 
-def view(input: Any, *shape: Any) -> Any:
+def view(input: Any, size: Any = (), *more: Any) -> Any:
     """The same memory in another shape (or, with a dtype, read as another type); RuntimeError where that needs a copy."""
     from framework.core.dtype import DType
 
-    if len(shape) == 1 and isinstance(shape[0], DType):
-        return _reinterpret(input, shape[0].numpy_dtype)
-    result = _reshape(input, _infer(sizes(shape), input.shape))
+    if isinstance(size, DType):
+        return _reinterpret(input, size.numpy_dtype)
+    result = _reshape(input, _infer(sizes((size, *more)), input.shape))
     array, source = getattr(result, "_data", result), getattr(input, "_data", input)
     if source.size and not np.may_share_memory(array, source):
         raise RuntimeError(
@@ -70,12 +70,12 @@ def _(g: Any, dims: Any) -> Any:
     return _permute(g, tuple(sorted(range(len(dims)), key=dims.__getitem__)))
 
 
-def permute(input: Any, *dims: Any) -> Any:
+def permute(input: Any, dims: Any = (), *more: Any) -> Any:
     """The dimensions in another order."""
-    order = sizes(dims)
+    order = sizes((dims, *more))
     if len(order) != input.ndim:
         raise RuntimeError(
-            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"permute: number of dimensions in the tensor input does not match the length of the desired "
             f"ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(order)}"
         )
     axes = tuple(check_dim(dim, input.ndim) for dim in order)
@@ -162,9 +162,9 @@ def _(g: Any, input_shape: Any) -> Any:
     return sum_to_size(g, input_shape)
 
 
-def expand(input: Any, *shape: Any) -> Any:
+def expand(input: Any, size: Any, *more: Any) -> Any:
     """Dimensions of length one (and new leading ones) stretched without copying; -1 keeps a length."""
-    wanted = sizes(shape)
+    wanted = sizes((size, *more))
     extra = len(wanted) - input.ndim
     full = tuple(
         input.shape[number - extra] if length == -1 and number >= extra else length
@@ -324,9 +324,9 @@ def _(g: Any, dims: Any) -> Any:
     return _flip(g, dims)
 
 
-def flip(input: Any, *dims: Any) -> Any:
+def flip(input: Any, dims: Any, *more: Any) -> Any:
     """A copy reversed along dimensions."""
-    return _flip(input, tuple(check_dim(dim, input.ndim) for dim in sizes(dims)))
+    return _flip(input, tuple(check_dim(dim, input.ndim) for dim in sizes((dims, *more))))
 
 
 @op
@@ -390,15 +390,15 @@ def stack(tensors: Any, dim: int = 0) -> Any:
     return cat([unsqueeze(item, dim) for item in items], dim if dim >= 0 else dim + items[0].ndim + 1)
 
 
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Any, dims: Any, *more: Any) -> Any:
     """Repeated along each dimension, with NumPy's rule for missing ones."""
-    counts = sizes(dims)
+    counts = sizes((dims, *more))
     return repeat(input, (1,) * (input.ndim - len(counts)) + counts)
 
 
-def repeat(input: Any, *repeats: Any) -> Any:
+def repeat(input: Any, repeats: Any, *more: Any) -> Any:
     """A copy repeated along each dimension."""
-    counts = sizes(repeats)
+    counts = sizes((repeats, *more))
     if len(counts) < input.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     shape = (1,) * (len(counts) - input.ndim) + tuple(input.shape)
@@ -415,6 +415,11 @@ _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "ci
 @op(method=False)
 def _pad(xp: Any, input: Array, widths: tuple[tuple[int, int], ...], mode: str, value: float) -> Array:
     """With borders put on; negative widths cut."""
+    if mode != "constant" and min(map(min, widths)) < 0 < max(map(max, widths)):  # torch grows first, then cuts
+        grown = xp.pad(input, [(max(low, 0), max(high, 0)) for low, high in widths], _MODES[mode])
+        return _pad.record.forward(
+            xp, grown, tuple((min(low, 0), min(high, 0)) for low, high in widths), "constant", 0.0
+        )
     cut = tuple(slice(max(-low, 0), length - max(-high, 0)) for (low, high), length in zip(widths, input.shape))
     grow = [(max(low, 0), max(high, 0)) for low, high in widths]
     options = {"constant_values": value} if mode == "constant" else {}
@@ -431,15 +436,15 @@ def _(g: Any, input_shape: Any, widths: Any, mode: Any) -> Any:
 @op(method=False)
 def _unpad(xp: Any, g: Array, shape: tuple[int, ...], widths: tuple[tuple[int, int], ...], mode: str) -> Array:
     """The derivative of padding by copies: each border element's gradient goes to where it came from."""
+    if min(map(min, widths)) < 0:
+        widen = [(max(-low, 0), max(-high, 0)) for low, high in widths]
+        g = xp.pad(g, widen)
+        widths = tuple((max(low, 0), max(high, 0)) for low, high in widths)
     result = g
     for axis, (low, high) in enumerate(widths):
         if not low and not high:
             continue
-        source = np.pad(
-            np.arange(shape[axis])[max(-low, 0) : shape[axis] - max(-high, 0)],
-            (max(low, 0), max(high, 0)),
-            _MODES[mode],
-        )
+        source = np.pad(np.arange(shape[axis]), (low, high), _MODES[mode])
         total = xp.zeros((*result.shape[:axis], shape[axis], *result.shape[axis + 1 :]), g.dtype)
         xp.add.at(total, (slice(None),) * axis + (xp.asarray(source),), result)
         result = total
