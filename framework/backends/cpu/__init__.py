@@ -4,6 +4,7 @@ KERNELS: dict[str, str] = {
     "conv": "framework.backends.cpu.conv:conv",
     "conv_grad_input": "framework.backends.cpu.conv:conv_grad_input",
     "conv_grad_weight": "framework.backends.cpu.conv:conv_grad_weight",
+    "matmul": "framework.backends.cpu.matmul:matmul",
     "norm_act": "framework.backends.cpu.norm:norm_act",
     "norm_act_grad": "framework.backends.cpu.norm:norm_act_grad",
     "leaky_relu": "framework.backends.cpu.update:leaky_relu",

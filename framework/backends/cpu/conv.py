@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from framework.backends.cpu import machine, threads
+from framework.backends.cpu import threads
 from framework.backends.cpu.layout import channels_last, empty_channels_last, served
+from framework.backends.cpu.tiling import block, constants, tile_shape
 
 Array = np.ndarray[Any, Any]
 
@@ -32,7 +33,7 @@ def conv(
     x = channels_last(x)
     y = empty_channels_last((x.shape[0], w.shape[0], *sizes), x.dtype)
     axes = _axes(x, y, kernel, stride, padding, dilation)
-    plan = _forward_plan(_geometry(x, y, w.shape[0], groups), x.dtype.itemsize, _block(x.dtype)[1], axes)
+    plan = _forward_plan(_geometry(x, y, w.shape[0], groups), x.dtype.itemsize, block(x.dtype)[1], axes)
     reduce_axis = (w.strides[0] * (w.shape[0] // groups), w.strides[0], w.strides[1])
     _gather(plan, x, y, _packed(w, reduce_axis, w.shape[0] // groups, w.shape[1], groups), bias, groups)
     return y
@@ -50,7 +51,7 @@ def conv_grad_input(
     g = channels_last(g)
     x = empty_channels_last((g.shape[0], w.shape[1] * groups, *input_size), g.dtype)
     axes = _axes(x, g, kernel, stride, padding, dilation)
-    plans = _transposed_plans(_geometry(g, x, w.shape[1] * groups, groups), g.dtype.itemsize, _block(g.dtype)[1], axes)
+    plans = _transposed_plans(_geometry(g, x, w.shape[1] * groups, groups), g.dtype.itemsize, block(g.dtype)[1], axes)
     reduce_axis = (w.strides[0] * (w.shape[0] // groups), w.strides[1], w.strides[0])
     packed = _packed(w, reduce_axis, w.shape[1], w.shape[0] // groups, groups)
     for plan in plans:
@@ -68,20 +69,20 @@ def conv_grad_weight(
     x, g = channels_last(x), channels_last(g)
     axes = _axes(x, g, kernel_size, stride, padding, dilation)
     itemsize = x.dtype.itemsize
-    tile, width = _block(x.dtype)
+    tile, width = block(x.dtype)
     plan = _weight_plan(_geometry(x, g, g.shape[1], groups), itemsize, width, axes)
     blocks = -(-plan.outputs // width)
     sums = np.empty(plan.parts * groups * plan.taps * plan.channels * blocks * width, x.dtype)
-    constants = _constants(x.dtype)
+    fixed = constants(x.dtype)
     from framework.backends.cpu import conv_kernels
 
-    kernel = conv_kernels.weight_gradient(**constants, PATCH=int(plan.patch))
+    kernel = conv_kernels.weight_gradient(**fixed, PATCH=int(plan.patch))
     threads.run(
         kernel, plan.jobs, x.ctypes.data, g.ctypes.data, sums.ctypes.data, plan.array.ctypes.data, scratch=plan.scratch
     )
     result = np.empty((g.shape[1], plan.channels, *kernel_size), x.dtype)
     threads.run(
-        conv_kernels.add_parts(**constants), g.shape[1], sums.ctypes.data, result.ctypes.data, plan.parts, plan.taps,
+        conv_kernels.add_parts(**fixed), g.shape[1], sums.ctypes.data, result.ctypes.data, plan.parts, plan.taps,
         plan.channels, plan.outputs, blocks * width,
     )  # fmt: skip
     return result
@@ -142,7 +143,7 @@ def _gather_plan(
     numbers: list[Array], all_taps: int,
 ) -> _Plan:  # fmt: skip
     images, groups, channels, outputs, source_image, target_image = geometry
-    tile = _tile(itemsize)[0]
+    tile = tile_shape()[0]
     counts = [len(w) for w in writes]
     kernel = [len(n) for n in numbers]
     taps = int(np.prod(kernel))
@@ -176,7 +177,7 @@ def _weight_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tup
     low = np.where(inside.any(0), inside.argmax(0), 0).astype(np.int64)
     high = np.where(inside.any(0), counts[2] - inside[::-1].argmax(0), 0).astype(np.int64)
     patch = channels <= _PATCH_CHANNELS and 1 < taps * channels <= 512
-    copy = outputs % (width // _tile(itemsize)[1]) != 0
+    copy = outputs % (width // tile_shape()[1]) != 0
     blocks = -(-outputs // width)
     sums = groups * taps * channels * blocks * width * itemsize
     parts = max(1, min(_PARTS, rows, _SUM_BYTES // sums))
@@ -213,7 +214,7 @@ def _gather(plan: _Plan, source: Array, target: Array, packed: Array, bias: Arra
     if bias is not None:
         start[:, : plan.outputs] = bias.reshape(groups, -1)
     zeros = np.zeros(plan.channels, source.dtype)
-    kernel = conv_kernels.gather(**_constants(source.dtype), PATCH=int(plan.patch))
+    kernel = conv_kernels.gather(**constants(source.dtype), PATCH=int(plan.patch))
     threads.run(
         kernel, plan.jobs, source.ctypes.data, packed.ctypes.data, start.ctypes.data, target.ctypes.data,
         zeros.ctypes.data, plan.array.ctypes.data, 1.0, scratch=plan.scratch,
@@ -225,11 +226,11 @@ def _packed(w: Array, steps: tuple[int, int, int], columns: int, inner: int, gro
     from framework.backends.cpu.tile import pack
 
     taps = int(np.prod(w.shape[2:]))
-    width = _block(w.dtype)[1]
+    width = block(w.dtype)[1]
     blocks = -(-columns // width)
     packed = np.empty((groups, blocks, taps, inner, width), w.dtype)
     threads.run(
-        pack(**_constants(w.dtype)), groups * blocks, w.ctypes.data, packed.ctypes.data, blocks, taps, inner, columns,
+        pack(**constants(w.dtype)), groups * blocks, w.ctypes.data, packed.ctypes.data, blocks, taps, inner, columns,
         *steps, w.itemsize,
     )  # fmt: skip
     return packed
@@ -269,25 +270,3 @@ def _all_taps(axes: tuple[_Axis, ...]) -> int:
 
 def _positions(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-@functools.cache
-def _tile(itemsize: int) -> tuple[int, int]:
-    """Rows and vectors of a tile: accumulators, one row of B and a splat fill the registers (16, on Arm and AVX-512 32)."""
-    return {64: (8, 2), 32: (6, 2), 16: (6, 4)}[machine.vector_bytes()]
-
-
-@functools.cache
-def _block(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Rows of a tile and its columns."""
-    tile, vectors = _tile(dtype.itemsize)
-    return tile, vectors * machine.lanes(dtype.name)
-
-
-@functools.cache
-def _constants(dtype: np.dtype[Any]) -> dict[str, Any]:
-    tile, vectors = _tile(dtype.itemsize)
-    return {
-        "Float": dtype.name, "LANES": machine.lanes(dtype.name), "SIZE": dtype.itemsize, "TILE": tile,
-        "VECTORS": vectors, "GATHER": 1,
-    }  # fmt: skip

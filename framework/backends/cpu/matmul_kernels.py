@@ -1,0 +1,83 @@
+"""Matrix product in the kernel language: loops around the tile kernel over packed panels of B."""
+
+from __future__ import annotations
+
+from framework.backends.cpu.lang import Float, Int, Pointer, fetch_add, minimum, pointer
+from framework.backends.cpu.machine import kernel
+from framework.backends.cpu.tile import column_block
+
+TILE = VECTORS = LANES = SIZE = 1  # given when compiling
+
+
+@kernel
+def pack_panels(
+    counter: Pointer[Int], jobs: Int, matrices: Pointer[Int], target: Pointer[Float], blocks: Int, inner: Int,
+    columns: Int, row_step: Int, column_step: Int, scratch: Int,
+):  # fmt: skip
+    """Matrices (inner, columns) as panels (blocks, inner, VECTORS * LANES), zeros beyond; a job is one panel."""
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        first = job % blocks * VECTORS * LANES
+        valid = minimum(columns - first, VECTORS * LANES)
+        source = matrices[job // blocks] + first * column_step
+        to = target + job * inner * VECTORS * LANES
+        for i in range(inner):
+            here = source + i * row_step
+            if column_step == SIZE:
+                row = pointer(Float, here)
+                for n in range(valid):
+                    to[n] = row[n]
+            else:
+                for n in range(valid):
+                    to[n] = pointer(Float, here + n * column_step)[0]
+            for n in range(valid, VECTORS * LANES):
+                to[n] = 0.0
+            to = to + VECTORS * LANES
+
+
+@kernel
+def multiply(
+    counter: Pointer[Int], jobs: Int, a: Pointer[Int], packed: Pointer[Int], c: Pointer[Int], rows: Int, inner: Int,
+    columns: Int, a_row: Int, a_step: Int, row_chunk: Int, row_chunks: Int, depth: Int, splits: Int, zeros: Int,
+    scratch: Int,
+):  # fmt: skip
+    """C = A @ B for a list of matrices (addresses in a, packed, c); a job is some rows and some panels of one product."""
+    blocks = (columns + VECTORS * LANES - 1) // (VECTORS * LANES)
+    table = pointer(Int, scratch)
+    target = table + 2
+    bias = pointer(Float, zeros)
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        split = job % splits
+        row0 = job // splits % row_chunks * row_chunk
+        matrix = job // splits // row_chunks
+        row1 = minimum(row0 + row_chunk, rows)
+        start = 0
+        while start < inner:
+            length = minimum(depth, inner - start)
+            again = 1 if start > 0 else 0
+            for block in range(blocks * split // splits, blocks * (split + 1) // splits):
+                column = block * VECTORS * LANES
+                table[0] = (block * inner + start) * VECTORS * LANES * SIZE
+                row = row0
+                while row < row1:
+                    table[1] = a[matrix] + row * a_row + start * a_step
+                    target[0] = c[matrix] + row * columns * SIZE
+                    left = row1 - row
+                    if left >= TILE:
+                        column_block(table, 1, length, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
+                                     column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0)  # fmt: skip
+                        row += TILE
+                    elif left >= 4:
+                        column_block(table, 1, length, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
+                                     column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
+                        row += 4
+                    else:
+                        column_block(table, 1, length, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
+                                     column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
+                        row += 1
+            start += length
