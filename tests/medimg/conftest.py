@@ -31,7 +31,11 @@ def _filled(value: Any, arrays: Any) -> Any:
         return [_filled(item, arrays) for item in value]
     if isinstance(value, dict):
         if "__array__" in value:
-            return np.asarray(arrays[value["__array__"]])
+            key = value["__array__"]
+            # The collection leaves out arrays that are all zero.
+            return np.asarray(arrays[key]) if key in arrays else np.zeros(value["shape"], value["dtype"])
+        if "__float__" in value:
+            return float(value["__float__"])
         if "__tuple__" in value:
             return tuple(_filled(item, arrays) for item in value["__tuple__"])
         return {key: _filled(item, arrays) for key, item in value.items()}
