@@ -70,7 +70,7 @@ class Adam(Optimizer):
         means = [self.state[p]["exp_avg"]._data for p in params]
         squares = [self.state[p]["exp_avg_sq"]._data for p in params]
         if weight_decay and not self._decoupled:
-            grads = [g + p * p.dtype.type(weight_decay) for g, p in zip(grads, arrays)]
+            grads = [array_module(p).asarray(g + p * p.dtype.type(weight_decay)) for g, p in zip(grads, arrays)]
             weight_decay = 0.0
         if not group["amsgrad"]:
             foreach_adamw(arrays, grads, means, squares, int(step), lr, beta1, beta2, eps, weight_decay)

@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 import framework
+from framework.core.device import array_module
 from framework.core.tensor import Tensor
 
 
@@ -139,7 +140,8 @@ def check_settings(**ranges: tuple[bool, Any]) -> None:
 def gradients(params: list[Tensor], maximize: bool) -> list[Any]:
     """The gradients' arrays, negated to maximize."""
     arrays = [param.grad._data for param in params]  # type: ignore[union-attr]
-    return [-array for array in arrays] if maximize else arrays
+    # asarray: the negative of a 0-d array is a scalar.
+    return [array_module(array).asarray(-array) for array in arrays] if maximize else arrays
 
 
 def written(params: list[Tensor]) -> None:

@@ -48,7 +48,7 @@ class SGD(Optimizer):
         for subset, first in ((fresh, True), ([p for p in params if p not in known], False)):
             if not subset:
                 continue
-            buffers = None
+            buffers: list[Any] = []
             if group["momentum"]:
                 for p in subset if first else ():
                     self.state[p]["momentum_buffer"] = framework.zeros_like(p.detach())
