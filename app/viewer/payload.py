@@ -189,7 +189,8 @@ def _centres(labels: NDArray[np.uint8], values: Sequence[int]) -> dict[int, list
     centres = {}
     for value in values:
         if areas[:, value].any():
-            k = int(areas[:, value].argmax())
+            largest = np.flatnonzero(areas[:, value] == areas[:, value].max())
+            k = int(largest[len(largest) // 2])
             places = np.argwhere(labels[:, :, k] == value)
             distances = np.sum((places - places.mean(axis=0)) ** 2, axis=1)
             i, j = places[int(distances.argmin())]

@@ -96,17 +96,15 @@ def _busy(kind: str) -> bool:
 
 
 def show_jobs() -> None:
+    """First what runs and what was asked for, then what is over."""
     jobs = workspace().jobs.jobs(owner())
-    if not jobs:
-        return
     chosen = st.session_state.get("job")
-    shown = next((job for job in jobs if job.id == chosen), jobs[0])
-    running = [job for job in jobs if not job.state.over]
-    for job in dict.fromkeys([*sorted(running, key=lambda job: job.created), shown]) if chosen or running else []:
+    followed = [job for job in reversed(jobs) if not job.state.over or job.id == chosen]
+    for job in followed:
         job_panel.show_job(job)
         if job.state is JobState.FINISHED and job.kind == "predict":
             _open_button(job, "Open the result", "primary")
-    earlier = [job for job in jobs if job.state.over and job.id != (shown.id if chosen else "")]
+    earlier = [job for job in jobs if job not in followed]
     if earlier:
         st.subheader("Earlier", anchor=False)
         for job in earlier[:10]:
