@@ -40,7 +40,7 @@ def lay_out(stack: Stack) -> Layout:
         return Layout(_affine(stack, normal * step), step, None, (), tuple(notes))
     along = positions @ normal
     gaps = np.diff(along)
-    step = float(np.median(gaps))
+    step = _slice_step(gaps)
     vector = (positions[-1] - positions[0]) / (len(positions) - 1)
     missing, problem = _irregularity(along, gaps, step)
     problem = problem or _tilt(positions, along, normal, stack) or _sideways(positions, along, normal)
@@ -88,28 +88,36 @@ def _single_step(stack: Stack, notes: list[str]) -> float:
     return thickness
 
 
+def _slice_step(gaps: npt.NDArray[np.float64]) -> float:
+    """Distance of neighbouring planes: the lower median, or the smallest gap where all are multiples only of that."""
+    median = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    for step in (median, float(gaps.min())):
+        if np.abs(gaps - np.maximum(np.round(gaps / step), 1) * step).max() <= tolerance(step):
+            return step
+    return median
+
+
 def _irregularity(
     along: npt.NDArray[np.float64], gaps: npt.NDArray[np.float64], step: float
 ) -> tuple[list[float], str | None]:
     """Missing planes, where every odd gap is a multiple of the step; else uneven spacing."""
     allowed = tolerance(step)
-    odd = np.flatnonzero(np.abs(gaps - step) > allowed)
-    if len(odd) == 0:
-        even = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
-        if np.abs(along - even).max() > 2 * allowed:
-            return [], f"the distance of its slices drifts ({gaps.min():.3g} to {gaps.max():.3g} mm)"
-        return [], None
-    multiples = np.round(gaps[odd] / step)
-    if (multiples >= 2).all() and (np.abs(gaps[odd] - multiples * step) <= allowed * multiples).all():
-        missing = [
-            float(along[k] + n * gaps[k] / m)
-            for k, m in zip(odd, multiples.astype(int), strict=True)
-            for n in range(1, m)
-        ]
+    multiples = np.maximum(np.round(gaps / step), 1).astype(int)
+    if np.abs(gaps - multiples * step).max() > allowed:
+        return [], f"its slices are unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm, median {step:.3g} mm)"
+    missing = [
+        float(along[k] + n * gaps[k] / multiples[k])
+        for k in np.flatnonzero(multiples > 1)
+        for n in range(1, multiples[k])
+    ]
+    if missing:
         shown = ", ".join(f"{p:.1f}" for p in missing[:8]) + (", ..." if len(missing) > 8 else "")
         count = f"{len(missing)} slice is" if len(missing) == 1 else f"{len(missing)} slices are"
         return missing, f"{count} missing, at {shown} mm along the normal ({len(along)} are there, {step:.3g} mm apart)"
-    return [], f"its slices are unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm, median {step:.3g} mm)"
+    even = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
+    if np.abs(along - even).max() > 2 * allowed:
+        return [], f"the distance of its slices drifts ({gaps.min():.3g} to {gaps.max():.3g} mm)"
+    return [], None
 
 
 def _tilt(
