@@ -109,15 +109,15 @@ def test_bad_registrations_are_refused():
         net.add_module("x", 3)
     with pytest.raises(ValueError, match="non-leaf"):
         net.register_parameter("computed", _non_leaf_parameter())
-    with pytest.raises(AttributeError, match="before Module.__init__"):
-
-        class Forgetful(nn.Module):
-            def __init__(self):
-                self.weight = nn.Parameter(framework.zeros(1))
-
+    with pytest.raises(AttributeError, match=r"before Module\.__init__"):
         Forgetful()
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'nothing'"):
         _ = net.nothing
+
+
+class Forgetful(nn.Module):
+    def __init__(self):
+        self.weight = nn.Parameter(framework.zeros(1))
 
 
 def _non_leaf_parameter():
