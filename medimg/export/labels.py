@@ -43,3 +43,41 @@ def centroids(array: NDArray[Any], affine: NDArray[np.float64], present: list[in
         voxels = np.argwhere(array == number)
         found[number] = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
     return found
+
+
+def onto_grid(labels: Volume, source: Volume) -> NDArray[Any]:
+    """The label map's array with the axes of `source`, permuted and reversed as their affines say.
+
+    Raises ImageError where the two do not have the same voxels: nothing is ever interpolated here.
+    """
+    step = np.linalg.solve(source.affine, labels.affine)[:3, :3]
+    turn = np.rint(step)
+    if (
+        np.array_equal(np.sort(np.abs(turn), axis=0), [[0, 0, 0], [0, 0, 0], [1, 1, 1]])
+        and abs(np.linalg.det(turn)) == 1
+    ):
+        order = [int(np.flatnonzero(row)[0]) for row in turn]
+        reverse = tuple(slice(None, None, int(turn[axis, order[axis]])) for axis in range(3))
+        turned = labels.array.transpose(order)[reverse]
+        affine = labels.affine @ _reordering(turn, labels.shape)
+        if source.same_grid(Volume(turned, affine)):
+            return turned
+    raise ImageError(
+        f"The label map ({_grid(labels)}) is not on the grid of the source images ({_grid(source)}). "
+        "Bring it there first: medimg.transforms.resample_to(labels, source, label=True)."
+    )
+
+
+def _reordering(turn: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Index of the turned array -> index of the array, for a signed permutation `turn` (source axis, label axis)."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn.T
+    # A reversed axis starts at its last voxel.
+    matrix[:3, 3] = [size - 1 if turn[:, axis].sum() < 0 else 0 for axis, size in enumerate(shape)]
+    return matrix
+
+
+def _grid(volume: Volume) -> str:
+    size = "x".join(map(str, volume.shape))
+    spacing = "x".join(f"{step:.4g}" for step in volume.spacing)
+    return f"{size} voxels of {spacing} mm, {volume.axcodes}"

@@ -1,0 +1,104 @@
+"""Proof that a DICOM SEG file says what it should: read frame by frame with pydicom alone."""
+
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medimg.errors import ImageError
+from medimg.export.labels import centroids
+from medimg.geometry import lps_to_ras
+from medimg.volume import Volume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# mm. Positions are decimal strings of up to 16 characters.
+_TOLERANCE = 1e-3
+
+
+def prove_segmentation(
+    file: IO[bytes], segments: NDArray[Any], source: Volume, labels: Volume, present: Sequence[int]
+) -> None:
+    """Raise ImageError unless the file holds `segments` (1, 2, ... for the labels `present`) on the source's grid.
+
+    Every frame is put where its own position and orientation say. The centre of mass of each segment, from those
+    frames alone, must be the label's own, from the label map's affine.
+    """
+    import pydicom
+
+    dataset = pydicom.dcmread(file)
+    found = np.zeros_like(segments)
+    sums = np.zeros((len(present) + 1, 4))
+    apart = 0.0
+    for index, plane, numbers in _frames(dataset):
+        affine = _frame_affine(dataset, index)
+        slot, distance = _slot(affine, source)
+        apart = max(apart, distance)
+        for number in numbers:
+            mask = (plane == number).T
+            found[:, :, slot][mask] = number
+            places = np.argwhere(mask)
+            sums[number] += [*(affine[:3, :2] @ places.sum(axis=0) + affine[:3, 3] * len(places)), len(places)]
+    if not np.array_equal(found, segments):
+        raise ImageError("The DICOM SEG read back does not hold the voxels that were written; nothing was saved.")
+    # Series may be uneven within the reader's tolerance; a slice out of place is out by a whole step.
+    if apart > max(_TOLERANCE, 0.25 * source.spacing[2]):
+        raise ImageError(
+            f"The source's images lie up to {apart:.3g} mm from its voxels: give the volume as it was read, "
+            "before it was reoriented or resampled."
+        )
+    wanted = centroids(labels.array, labels.affine, list(present))
+    for number, label in enumerate(present, start=1):
+        centre = sums[number, :3] / sums[number, 3]
+        off = float(np.linalg.norm(centre - wanted[label]))
+        if off > _TOLERANCE + apart:
+            raise ImageError(f"Label {label} lies {off:.3g} mm from its place in the DICOM SEG; nothing was saved.")
+
+
+def _frames(dataset: "Dataset") -> Any:
+    """Each frame's index, its segment numbers (rows, columns), and which segments it speaks of."""
+    from pydicom.pixels import iter_pixels
+
+    described = [int(item.SegmentNumber) for item in dataset.SegmentSequence]
+    binary = dataset.SegmentationType == "BINARY"
+    for index, plane in enumerate(iter_pixels(dataset)):
+        if not binary:
+            yield index, plane, described
+            continue
+        group = dataset.PerFrameFunctionalGroupsSequence[index]
+        number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        yield index, plane.astype(np.uint16) * number, [number]
+
+
+def _frame_affine(dataset: "Dataset", index: int) -> NDArray[np.float64]:
+    """(column, row, 0, 1) of a frame to RAS mm, from its functional groups (PS3.3 C.7.6.2.1.1)."""
+    position = [float(value) for value in _group(dataset, index, "PlanePosition").ImagePositionPatient]
+    cosines = [float(value) for value in _group(dataset, index, "PlaneOrientation").ImageOrientationPatient]
+    row_mm, column_mm = (float(value) for value in _group(dataset, index, "PixelMeasures").PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0] = np.array(cosines[:3]) * column_mm
+    affine[:3, 1] = np.array(cosines[3:]) * row_mm
+    affine[:3, 2] = np.cross(cosines[:3], cosines[3:])
+    affine[:3, 3] = position
+    return lps_to_ras(affine)
+
+
+def _group(dataset: "Dataset", index: int, name: str) -> "Dataset":
+    keyword = f"{name}Sequence"
+    for groups in (dataset.PerFrameFunctionalGroupsSequence[index], dataset.SharedFunctionalGroupsSequence[0]):
+        if keyword in groups:
+            return groups[keyword].value[0]
+    raise ImageError(f"Frame {index + 1} of the DICOM SEG has no {keyword}; nothing was saved.")
+
+
+def _slot(affine: NDArray[np.float64], source: Volume) -> tuple[int, float]:
+    """The source's slice nearest to a frame, and how far (mm) a corner of the frame is from it."""
+    columns, rows, slices = source.shape
+    corners = np.array([[0, 0], [columns - 1, 0], [0, rows - 1], [columns - 1, rows - 1]], dtype=float)
+    places = corners @ affine[:3, :2].T + affine[:3, 3]
+    along = source.world_to_voxel(places[0])[2]
+    slot = int(np.clip(np.rint(along), 0, slices - 1))
+    expected = source.voxel_to_world(np.column_stack([corners, np.full(4, slot)]))
+    return slot, float(np.linalg.norm(places - expected, axis=1).max())
