@@ -82,8 +82,8 @@ def conv_grad_weight(
     )
     result = np.empty((g.shape[1], plan.channels, *kernel_size), x.dtype)
     threads.run(
-        conv_kernels.add_parts(**fixed), g.shape[1], sums.ctypes.data, result.ctypes.data, plan.parts, plan.taps,
-        plan.channels, plan.outputs, blocks * width,
+        conv_kernels.add_parts(**fixed), groups * blocks, sums.ctypes.data, result.ctypes.data, plan.parts, groups,
+        plan.taps, plan.channels, plan.outputs,
     )  # fmt: skip
     return result
 
@@ -155,13 +155,26 @@ def _gather_plan(
     chunks = -(-pixels // (chunk_tiles * tile))
     splits = min(blocks, max(1, -(-_JOBS // (chunks * groups))))
     slots = chunk_tiles * tile
-    scratch = 8 * (5 * slots + chunk_tiles + chunk_tiles * max(1, chunk_taps) * (tile + 1))
+    scratch = 8 * (6 * slots + chunk_tiles + chunk_tiles * max(1, chunk_taps) * (tile + 1))
     scratch += (outputs + width) * itemsize + (slots * taps * channels * itemsize if patch else 0) + 64
+    edges = [np.repeat((table < 0).any(1), table.shape[1]).astype(np.int64) for table in reads]
+    same = _shared_taps(reads, numbers, channels * width * itemsize)
     values = [
         pixels, *counts, *kernel, groups, channels, outputs, source_image, target_image, chunk_tiles,
-        max(1, chunk_taps), splits, 0, all_taps, *reads, *writes, *numbers,
+        max(1, chunk_taps), splits, 0, all_taps, *reads, *writes, *numbers, same, *edges,
     ]  # fmt: skip
     return _Plan(values, chunks * groups * splits, scratch, patch=patch, channels=channels, outputs=outputs)
+
+
+def _shared_taps(reads: list[Array], numbers: list[Array], tap_bytes: int) -> Array:
+    """Rows (offset of the tap's weights, input offset from the first tap) that hold wherever every tap is inside."""
+    moves = [np.array([t[(t >= 0).all(1)][:1]]).reshape(-1)[: t.shape[1]] for t in reads]
+    if any(len(m) != len(n) for m, n in zip(moves, numbers, strict=True)):
+        return np.zeros((1, 2), np.int64)
+    moves = [m - m[:1] for m in moves]
+    weights = sum(n.reshape([-1 if a == axis else 1 for a in range(3)]) for axis, n in enumerate(numbers))
+    offsets = sum(m.reshape([-1 if a == axis else 1 for a in range(3)]) for axis, m in enumerate(moves))
+    return np.ascontiguousarray(np.stack([np.ravel(weights) * tap_bytes, np.ravel(offsets)], 1), np.int64)
 
 
 @functools.lru_cache(maxsize=512)
@@ -179,11 +192,10 @@ def _weight_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tup
     patch = channels <= _PATCH_CHANNELS and 1 < taps * channels <= 512
     copy = outputs % (width // tile_shape()[1]) != 0
     blocks = -(-outputs // width)
-    sums = groups * taps * channels * blocks * width * itemsize
-    parts = max(1, min(_PARTS, rows, _SUM_BYTES // sums))
-    splits = min(blocks, max(1, -(-_JOBS // (parts * groups))))
-    row_bytes = counts[2] * ((taps * channels if patch else channels) + width) * itemsize
-    chunk_rows = max(1, min(_ROW_BYTES // row_bytes, -(-rows // parts)))
+    sums = groups * taps * channels * blocks * width * itemsize  # bytes
+    splits = min(blocks, -(-_JOBS // groups))
+    parts = max(1, min(-(-_JOBS // (groups * splits)), rows, _SUM_BYTES // sums))
+    chunk_rows = max(1, min(_CHUNK_PIXELS // counts[2], -(-rows // parts)))
     scratch = 8 * (6 * chunk_rows + 8) + 64
     scratch += chunk_rows * counts[2] * itemsize * ((blocks * width if copy else 0) + (taps * channels if patch else 0))
     values = [
@@ -200,9 +212,8 @@ _CHUNK_TILES = 16  # tiles that share one pass over the weights
 _PANEL_BYTES = 256 << 10  # weights of one block of output channels that stay in the second-level cache
 _PATCH_CHANNELS = 4  # up to here inputs are copied side by side and the taps become the reduction
 _JOBS = 16  # enough to balance threads
-_PARTS = 16  # partial sums of a weight gradient
-_SUM_BYTES = 32 << 20  # memory for them
-_ROW_BYTES = 24 << 10  # rows of input and gradient that stay in the first-level cache
+_SUM_BYTES = 32 << 20  # partial sums of a weight gradient
+_CHUNK_PIXELS = 192  # positions of a weight gradient whose cache lines, two each, stay in the first-level cache
 
 
 def _gather(plan: _Plan, source: Array, target: Array, packed: Array, bias: Array | None, groups: int) -> None:

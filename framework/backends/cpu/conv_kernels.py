@@ -7,7 +7,7 @@ dilation and, on the residue classes of the stride, transposed convolution.
 
 from __future__ import annotations
 
-from framework.backends.cpu.lang import Float, Int, Pointer, address, fetch_add, minimum, pointer, unroll
+from framework.backends.cpu.lang import Float, Int, Pointer, address, fetch_add, local, maximum, minimum, pointer, unroll
 from framework.backends.cpu.machine import kernel
 from framework.backends.cpu.tile import column_block
 
@@ -50,6 +50,10 @@ def gather(
     tap_z = pointer(Int, plan[23])
     tap_y = pointer(Int, plan[24])
     tap_x = pointer(Int, plan[25])
+    same = pointer(Int, plan[26])
+    edge_z = pointer(Int, plan[27])
+    edge_y = pointer(Int, plan[28])
+    edge_x = pointer(Int, plan[29])
     taps = kz * ky * kx
     slots = chunk_tiles * TILE
     blocks = (outputs + VECTORS * LANES - 1) // (VECTORS * LANES)
@@ -59,10 +63,12 @@ def gather(
     at_z = at_x + slots
     at_y = at_z + slots
     at_w = at_y + slots
-    counts = at_w + slots
+    at_first = at_w + slots
+    counts = at_first + slots
     table = counts + chunk_tiles
     dummy = address(table + chunk_tiles * chunk_taps * (TILE + 1))
     patch = pointer(Float, dummy + (outputs + VECTORS * LANES) * SIZE)
+    over = local(Int, TILE)
     while True:
         job = fetch_add(counter, 1)
         if job >= jobs:
@@ -130,37 +136,41 @@ def gather(
                         table[n * (TILE + 1) + 1 + t] = address(patch + (n * TILE + t) * width)
                 stop = taps
             else:
-                if taps == 0:
-                    kx = 1
-                    ky = 1
-                first_k = start % kx
-                first_j = start // kx % ky
-                first_i = start // kx // ky
                 for n in range(tiles):
-                    row = table + n * chunk_taps * (TILE + 1)
-                    i = first_i
-                    j = first_j
-                    k = first_k
-                    used = 0
-                    for tap in range(start, stop):
-                        best = -1
+                    mixed = 1
+                    if taps > 0:
+                        mixed = 0
+                        for t in unroll(TILE):
+                            mixed += edge_z[at_z[n * TILE + t]] + edge_y[at_y[n * TILE + t]] + edge_x[at_w[n * TILE + t]]
+                    if mixed == 0:
+                        counts[n] = -1
                         for t in unroll(TILE):
                             s = n * TILE + t
-                            offset = in_z[at_z[s] + i] + in_y[at_y[s] + j] + in_x[at_w[s] + k]
-                            row[1 + t] = at_x[s] + offset if offset >= 0 else zeros
-                            best = offset if offset >= 0 else best
-                        if best >= 0:
-                            row[0] = (tap_z[i] + tap_y[j] + tap_x[k]) * channels * VECTORS * LANES * SIZE
-                            row = row + (TILE + 1)
-                            used += 1
-                        k += 1
-                        if k == kx:
-                            k = 0
-                            j += 1
-                            if j == ky:
-                                j = 0
-                                i += 1
-                    counts[n] = used
+                            at_first[s] = at_x[s] + in_z[at_z[s]] + in_y[at_y[s]] + in_x[at_w[s]]
+                    else:
+                        row = table + n * chunk_taps * (TILE + 1)
+                        used = 0
+                        plane = start // maximum(kx, 1)
+                        while plane * kx < stop:
+                            i = plane // ky
+                            j = plane % ky
+                            inside = 0
+                            for t in unroll(TILE):
+                                over[t] = in_z[at_z[n * TILE + t] + i] + in_y[at_y[n * TILE + t] + j]
+                                inside = 1 if over[t] >= 0 else inside
+                            if inside:
+                                for k in range(maximum(start - plane * kx, 0), minimum(stop - plane * kx, kx)):
+                                    best = -1
+                                    for t in unroll(TILE):
+                                        offset = over[t] + in_x[at_w[n * TILE + t] + k]
+                                        row[1 + t] = at_x[n * TILE + t] + offset if offset >= 0 else zeros
+                                        best = offset if offset >= 0 else best
+                                    if best >= 0:
+                                        row[0] = (tap_z[i] + tap_y[j] + tap_x[k]) * channels * VECTORS * LANES * SIZE
+                                        row = row + (TILE + 1)
+                                        used += 1
+                            plane += 1
+                        counts[n] = used
 
             active = activate if stop == taps else 0
             again = 1 if start > 0 else 0
@@ -168,14 +178,21 @@ def gather(
             stride = 1 if PATCH else chunk_taps
             for block in range(block0, block1):
                 column = block * VECTORS * LANES
+                here_w = weights + (group * blocks + block) * panel
+                here_b = pointer(Float, bias) + (group * blocks + block) * VECTORS * LANES
                 for n in range(tiles):
-                    column_block(
-                        table + n * stride * (TILE + 1), counts[n], inner, 0, 0, SIZE,
-                        weights + (group * blocks + block) * panel, VECTORS * LANES * SIZE,
-                        at_c + n * TILE, column * SIZE, 0, outputs - column, again,
-                        pointer(Float, bias) + (group * blocks + block) * VECTORS * LANES, active, slope,
-                        GATHER=1,
-                    )  # fmt: skip
+                    if counts[n] < 0:
+                        column_block(
+                            same + start * 2, stop - start, inner, at_first + n * TILE, 0, 0, SIZE, here_w,
+                            VECTORS * LANES * SIZE, at_c + n * TILE, column * SIZE, 0, outputs - column, again, here_b,
+                            active, slope, GATHER=2,
+                        )  # fmt: skip
+                    else:
+                        column_block(
+                            table + n * stride * (TILE + 1), counts[n], inner, at_c, 0, 0, SIZE, here_w,
+                            VECTORS * LANES * SIZE, at_c + n * TILE, column * SIZE, 0, outputs - column, again, here_b,
+                            active, slope, GATHER=1,
+                        )  # fmt: skip
             start = stop
             if taps == 0:
                 start = 1
@@ -319,38 +336,41 @@ def weight_rows(
         target[0] = total + c * width * SIZE
         left = channels - c
         if left >= TILE and (left - TILE < 2 or left - TILE > 3):
-            column_block(table, outer, length, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+            column_block(table, outer, length, target, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
                          width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0)  # fmt: skip
             c += TILE
         elif left >= 4:
-            column_block(table, outer, length, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+            column_block(table, outer, length, target, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
                          width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
             c += 4
         else:
-            column_block(table, outer, length, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+            column_block(table, outer, length, target, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
                          width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
             c += 1
 
 
 @kernel
 def add_parts(
-    counter: Pointer[Int], jobs: Int, sums: Int, result: Int, parts: Int, taps: Int, channels: Int, outputs: Int,
-    width: Int, scratch: Int,
+    counter: Pointer[Int], jobs: Int, sums: Int, result: Int, parts: Int, groups: Int, taps: Int, channels: Int,
+    outputs: Int, scratch: Int,
 ):  # fmt: skip
-    """result[group, o, c, tap] = the parts of `weight_gradient` added in order; a job is one output channel of a group."""
-    size = jobs // outputs * taps * channels * width
+    """result[group, o, c, tap] = the parts of `weight_gradient` added in order; a job is one block of output channels."""
+    blocks = jobs // groups
+    width = blocks * VECTORS * LANES
+    size = groups * taps * channels * width
     while True:
         job = fetch_add(counter, 1)
         if job >= jobs:
             return
-        group = job // outputs
-        o = job % outputs
-        source = pointer(Float, sums) + group * taps * channels * width + o
-        to = pointer(Float, result) + job * channels * taps
+        first = job % blocks * VECTORS * LANES
+        source = pointer(Float, sums) + job // blocks * taps * channels * width + first
+        to = pointer(Float, result) + (job // blocks * outputs + first) * channels * taps
         for c in range(channels):
-            for tap in range(taps):
-                place = source + (tap * channels + c) * width
-                value = place[0]
-                for part in range(1, parts):
-                    value += place[part * size]
-                to[c * taps + tap] = value
+            for o in range(minimum(VECTORS * LANES, outputs - first)):
+                line = to + (o * channels + c) * taps
+                for tap in range(taps):
+                    place = source + (tap * channels + c) * width + o
+                    value = place[0]
+                    for part in range(1, parts):
+                        value += place[part * size]
+                    line[tap] = value

@@ -69,15 +69,15 @@ def multiply(
                     target[0] = c[matrix] + row * columns * SIZE
                     left = row1 - row
                     if left >= TILE:
-                        column_block(table, 1, length, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
+                        column_block(table, 1, length, target, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
                                      column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0)  # fmt: skip
                         row += TILE
                     elif left >= 4:
-                        column_block(table, 1, length, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
+                        column_block(table, 1, length, target, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
                                      column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
                         row += 4
                     else:
-                        column_block(table, 1, length, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
+                        column_block(table, 1, length, target, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
                                      column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
                         row += 1
             start += length

@@ -2,9 +2,12 @@
 
     C[t, v] (+)= sum over o, i of A_o[t, i] * B_o[i, v]
 
-`o` runs over table rows: for a convolution the taps, for a weight gradient the rows of the volume, for matmul one. GATHER
-tables hold one address for each of the TILE rows of A and C, so that any output positions can share a tile: borders,
-strides and short rows need no padding. Without GATHER the rows lie `a_tile` and `c_tile` bytes apart.
+`o` runs over table rows: for a convolution the taps, for a weight gradient the rows of the volume, for matmul one. Where the
+TILE rows of A and C lie is said in one of three ways:
+
+    GATHER=1   the table holds an address for each row of A: any positions share a tile, and at a border some read zeros
+    GATHER=2   the rows of A have addresses `a`, and the table one offset for all of them: tiles away from borders
+    GATHER=0   the table holds one address; the rows are `a_tile` bytes apart and those of C `c_tile`
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ TILE = VECTORS = LANES = SIZE = GATHER = 1  # given when compiling
 
 @kernel
 def tile(
-    table: Pointer[Int], outer: Int, inner: Int, a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
+    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
     c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
 ):  # fmt: skip
-    """One tile. Table rows: offset into B, then the address(es) of A. `c`: address(es) of C's rows. Steps in bytes.
+    """One tile. Table rows: offset into B, then where A is. `c`: address(es) of C's rows. Steps in bytes.
 
     `columns` valid columns are read and written; accumulate: start from C, else from `bias` (VECTORS vectors).
     activate: leaky ReLU with `slope` at the end.
@@ -48,16 +51,23 @@ def tile(
             first = load(bias + v * LANES)
             for t in unroll(TILE):
                 total[t * VECTORS + v] = first
+    if GATHER == 2:
+        for t in unroll(TILE):
+            rows[t] = a[t]
     for o in range(outer):
-        if GATHER:
+        if GATHER == 1:
             for t in unroll(TILE):
                 rows[t] = table[o * (TILE + 1) + 1 + t]
             weights = b + table[o * (TILE + 1)]
+            at = 0
+        elif GATHER == 2:
+            weights = b + table[o * 2]
+            at = table[o * 2 + 1]
         else:
             for t in unroll(TILE):
                 rows[t] = table[o * 2 + 1] + a_shift + t * a_tile
             weights = b + table[o * 2]
-        at = 0
+            at = 0
         for i in range(inner):
             panel = pointer(Float, weights)
             for t in unroll(TILE):
@@ -83,15 +93,15 @@ def tile(
 
 @kernel
 def column_block(
-    table: Pointer[Int], outer: Int, inner: Int, a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
+    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
     c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
 ):  # fmt: skip
     """`tile` at the least number of vectors that holds `columns`."""
     if columns > LANES:
-        tile(table, outer, inner, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+        tile(table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
              activate, slope)  # fmt: skip
     else:
-        tile(table, outer, inner, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+        tile(table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
              activate, slope, VECTORS=1)  # fmt: skip
 
 
