@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from framework.autograd.backward import grad
-from framework.core.modes import no_grad
 from framework.core.tensor import Tensor
 
 
@@ -94,13 +93,12 @@ def _numerical(function: Callable[[], Tensor], source: Tensor, eps: float) -> np
     """The same Jacobian by central differences."""
     rows = []
     values = source._data
-    with no_grad():
-        for place in np.ndindex(*values.shape):
-            before = values[place].copy()
-            values[place] = before + eps
-            above = function().numpy(force=True).astype(np.float64).reshape(-1)
-            values[place] = before - eps
-            below = function().numpy(force=True).astype(np.float64).reshape(-1)
-            values[place] = before
-            rows.append((above - below) / (2 * eps))
+    for place in np.ndindex(*values.shape):
+        before = values[place].copy()
+        values[place] = before + eps
+        above = function().numpy(force=True).astype(np.float64).reshape(-1)
+        values[place] = before - eps
+        below = function().numpy(force=True).astype(np.float64).reshape(-1)
+        values[place] = before
+        rows.append((above - below) / (2 * eps))
     return np.stack(rows) if rows else np.zeros((0, function().numel()))

@@ -200,7 +200,7 @@ def result_dtype(values: Any) -> Any:
     elif zeros is None or CATEGORY[zeros] <= CATEGORY[dims]:
         result = dims
     else:
-        result = promote[dims, zeros] if CATEGORY[dims] == FLOATING else zeros
+        result = FROM_NUMPY[dims].to_complex().numpy_dtype if CATEGORY[dims] == FLOATING else zeros
     if result is None:
         result = (bool_, int64, get_default_dtype(), get_default_dtype().to_complex())[number].numpy_dtype
     elif number > CATEGORY[result]:

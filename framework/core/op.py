@@ -218,8 +218,12 @@ class Op:
         if self.kind is not None:
             self._unify(values, xp)
         kernel = self.kernel(xp)
-        with np.errstate(all="ignore"):
-            result = kernel(*values)
+        try:
+            with np.errstate(all="ignore"):
+                result = kernel(*values)
+        except ValueError as error:
+            _explain_shapes(self, values, error)
+            raise
         wrapped = self._wrap(result, values, tensors)
         if out is not None:
             return _write_out(out, wrapped, self.name)
@@ -406,6 +410,21 @@ def _input_shape(node: Node, name: str) -> Any:
         return [None if edge is None else edge[0].meta[edge[1]][0] for edge in node.edges]
     edge = node.edges[node.op.inputs.index(name)]
     return None if edge is None else edge[0].meta[edge[1]][0]
+
+
+def _explain_shapes(record: Op, values: list[Any], error: ValueError) -> None:
+    """RuntimeError in torch's words where NumPy could not broadcast the inputs of an elementwise op."""
+    if record.kind is None or "broadcast" not in str(error):
+        return
+    shapes = [values[slot].shape for slot in record.slots if hasattr(values[slot], "shape")]
+    for number in range(1, max(map(len, shapes)) + 1):
+        lengths = {shape[-number] for shape in shapes if len(shape) >= number} - {1}
+        if len(lengths) > 1:
+            a, b = (shape[-number] for shape in shapes[:2])
+            where = max(map(len, shapes)) - number
+            raise RuntimeError(
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {where}"
+            ) from None
 
 
 def _zeros(meta: tuple[tuple[int, ...], Any], grads: list[Any], create_graph: bool) -> Any:

@@ -12,7 +12,7 @@ from framework.core.tensor import Tensor, check_dim
 @op(view=True, method=False)
 def _slice(xp: Any, input: Array, index: tuple[Any, ...]) -> Array:
     """A basic index (numbers, slices, None, ...): a view."""
-    return input[index]
+    return input[index if Ellipsis in index else (*index, ...)]  # the dots keep a lone element a view
 
 
 @_slice.vjp("input")
