@@ -37,34 +37,27 @@ def best_threshold(image: np.ndarray, mask: np.ndarray, levels: int = 4096) -> B
         raise ValueError("the mask is empty, so no threshold is better than another.")
     if not np.isfinite(image).all():
         raise ValueError("the image holds NaN or infinity.")
-    level, edges_low, edges_high = _levels(image, levels)
-    everything = np.bincount(level.ravel(), minlength=len(edges_low)).astype(np.float64)
-    wanted = np.bincount(level[inside], minlength=len(edges_low)).astype(np.float64)
-    dice, first, last = 0.0, 0, len(edges_low) - 1
+    level, count = _levels(image, levels)
+    everything = np.bincount(level.ravel(), minlength=count).astype(np.float64)
+    wanted = np.bincount(level[inside], minlength=count).astype(np.float64)
+    dice, first, last = 0.0, 0, count - 1
     while True:
         begin, end = _best_run(2 * wanted - dice * everything)
         better = 2 * wanted[begin : end + 1].sum() / (everything[begin : end + 1].sum() + total)
         if better <= dice:
-            return BestThreshold(float(edges_low[first]), float(edges_high[last]), float(dice))
+            chosen = image[(level >= first) & (level <= last)]
+            return BestThreshold(float(chosen.min()), float(chosen.max()), float(dice))
         dice, first, last = better, begin, end
 
 
-def _levels(image: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Level of each voxel, and the smallest and largest intensity that belongs to each level."""
+def _levels(image: np.ndarray, levels: int) -> tuple[np.ndarray, int]:
+    """The level of each voxel, rising with intensity, and the number of levels."""
     low, high = image.min(), image.max()
     if image.dtype.kind in "biu" and int(high) - int(low) < 65536:
-        values = np.arange(int(low), int(high) + 1)
-        return image.astype(np.int64) - int(low), values, values
+        return image.astype(np.int32) - int(low), int(high) - int(low) + 1
     step = (float(high) - float(low)) / levels or 1.0
-    level = np.minimum(((image.astype(np.float64) - float(low)) / step).astype(np.int64), levels - 1)
-    smallest = np.full(levels, np.inf)
-    largest = np.full(levels, -np.inf)
-    np.minimum.at(smallest, level.ravel(), image.ravel())
-    np.maximum.at(largest, level.ravel(), image.ravel())
-    used = np.flatnonzero(smallest <= largest)
-    renumber = np.zeros(levels, dtype=np.int64)
-    renumber[used] = np.arange(len(used))
-    return renumber[level], smallest[used], largest[used]
+    level = ((image - low) / image.dtype.type(step)).astype(np.int32)
+    return np.minimum(level, levels - 1), levels
 
 
 def _best_run(gain: np.ndarray) -> tuple[int, int]:

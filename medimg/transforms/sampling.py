@@ -40,8 +40,8 @@ def sample(
 
     Where the target's voxel centres are the source's (flips, axis permutations, crops, pads) voxels are copied and the
     dtype is kept. Otherwise images come back as float32. Labels keep their dtype: "linear" gives each voxel the label
-    whose indicator function, interpolated linearly, is largest (no label is invented); "nearest" takes the nearest
-    voxel.
+    whose indicator function, interpolated linearly, is largest, or in a coarser target the label that fills most of the
+    voxel (no label is invented); "nearest" takes the nearest voxel.
     """
     _check(interpolation, label)
     if array.ndim != 3:
@@ -105,21 +105,25 @@ class Taps(NamedTuple):
 
 
 def axis_taps(source_size: int, target_size: int, scale: float, offset: float, kind: str, antialias: bool) -> Taps:
-    """Taps for the target indices whose centre scale * i + offset lies within the source's extent."""
+    """Taps for the target indices whose centre scale * i + offset lies within the source's extent.
+
+    `kind` is "linear", "cubic", or "area": the part of each source voxel that the target voxel covers, which is
+    "linear" where the target is as fine as the source.
+    """
     centre = scale * np.arange(target_size) + offset
     within = np.flatnonzero((centre >= -_EDGE) & (centre <= source_size - 1 + _EDGE))
     if within.size == 0:
         return Taps(0, np.zeros(0, np.int64), np.zeros((0, 1), np.float32))
     centre = centre[within]
     width = max(abs(scale), 1.0) if antialias else 1.0
-    radius = _RADIUS[kind] * width
+    radius = (width + 1) / 2 if kind == "area" else _RADIUS[kind] * width
     first = np.ceil(centre - radius - 1e-9).astype(np.int64)
     count = min(int((np.floor(centre + radius + 1e-9).astype(np.int64) - first).max()) + 1, source_size)
     # Near the border the window moves inwards and the weights that remain are rescaled to sum 1. The centre itself
     # is held inside, so the outer half voxel takes the edge value.
     first = np.clip(first, 0, source_size - count)
     distance = first[:, None] + np.arange(count) - np.clip(centre, 0, source_size - 1)[:, None]
-    weight = _filter(kind, distance / width)
+    weight = np.clip(radius - np.abs(distance), 0, 1) if kind == "area" else _filter(kind, distance / width)
     weight /= weight.sum(axis=1, keepdims=True)
     if width > 1:
         # A widened filter on whole positions has its centre of mass up to some hundredths of a voxel off; tilt it back,
@@ -185,8 +189,9 @@ def _separable(
     view = array.transpose(aligned.source_axis)
     if interpolation == "nearest":
         return _nearest(view, aligned, shape, label, fill)
+    kind = "area" if label else interpolation
     taps = [
-        axis_taps(n, m, scale, offset, interpolation, antialias)
+        axis_taps(n, m, scale, offset, kind, antialias)
         for n, m, scale, offset in zip(view.shape, shape, aligned.scale, aligned.offset)
     ]
     inner = _vote(view, taps, fill) if label else filter_axes(view, taps)
