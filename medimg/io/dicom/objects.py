@@ -55,6 +55,7 @@ _FRAME_TRAITS = (
     ("CTImageFrameTypeSequence", "FrameType", "{}"),
     ("MRImageFrameTypeSequence", "FrameType", "{}"),
 )
+_RESCALE_TYPES = {"HU", "OD", "MGML", "Z_EFF", "ED", "EDW", "HU_MOD", "PCT"}  # PS3.3 C.11.1.1.2, less "unspecified"
 _PLACE_DIMENSIONS = {"ImagePositionPatient", "InStackPositionNumber", "StackID", "SliceLocation", "InstanceNumber"}
 
 Vector = tuple[float, ...]
@@ -315,9 +316,9 @@ def _units(modality: str, slope: Vector | None, look: Look) -> str:
     if slope is None:
         return "unknown"
     kind = _as_text(look("PixelValueTransformationSequence", "RescaleType"))
-    if modality == "CT":
-        return kind or "HU"
-    return kind if kind and kind != "US" else "unknown"
+    if kind in _RESCALE_TYPES:
+        return kind
+    return "HU" if modality == "CT" and not kind else "unknown"
 
 
 def _sop_class(dataset: "Dataset") -> tuple[str, bool]:

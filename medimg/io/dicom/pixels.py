@@ -60,9 +60,9 @@ def decode_planes(source: Source, planes: Sequence[Plane]) -> tuple[npt.NDArray[
             stack.put(k, stored, planes[k].slope, planes[k].intercept, padded)
             if coding.lossy:
                 notes.add("The pixels were compressed with loss: values and padding are approximate.")
-    filled = stack.fill_padding(AIR if is_hu else None)
+    filled, value = stack.fill_padding(AIR if is_hu else None)
     if filled:
-        notes.add(f"Set {filled} padding voxels (no image data) to {stack.filled_with:g}.")
+        notes.add(f"Set {filled} padding voxels (no image data) to {value:g}.")
     return stack.values, tuple(sorted(notes))
 
 
@@ -80,14 +80,15 @@ class _Values:
 
     def __init__(self, count: int, rows: int, columns: int) -> None:
         self.values: npt.NDArray[Any] = np.zeros((count, rows, columns), dtype=np.int16)
-        self.filled_with = 0.0
         self._padding: dict[int, npt.NDArray[np.bool_]] = {}
+        self._padding_values: set[float] = set()
 
     def put(
         self, k: int, stored: npt.NDArray[Any], slope: float, intercept: float, padded: npt.NDArray[np.bool_] | None
     ) -> None:
         if padded is not None:
             self._padding[k] = padded
+            self._padding_values |= {float(v) * slope + intercept for v in (stored[padded].min(), stored[padded].max())}
             # What padding would be rescaled to must not decide the type.
             stored = np.where(padded, stored[~padded].min() if not padded.all() else 0, stored)
         if self.values.dtype == np.int16 and slope.is_integer() and intercept.is_integer():
@@ -99,17 +100,20 @@ class _Values:
             self.values = self.values.astype(np.float32)
         self.values[k] = stored.astype(np.float64) * slope + intercept
 
-    def fill_padding(self, value: float | None) -> int:
-        """Give padding one value: `value`, else 0, else (where the image has only negative values) its lowest."""
+    def fill_padding(self, value: float | None) -> tuple[int, float]:
+        """Give padding one value: `value`, else 0, else (where the image has only negative values) its lowest.
+
+        Returns the number of voxels that were given another value than their own, and that value.
+        """
         if not self._padding:
-            return 0
+            return 0, 0.0
         if value is None:
             lowest, highest = self._range()
             value = 0.0 if highest >= 0 else lowest
         for k, padded in self._padding.items():
             self.values[k][padded] = value
-        self.filled_with = float(value)
-        return sum(int(padded.sum()) for padded in self._padding.values())
+        count = sum(int(padded.sum()) for padded in self._padding.values())
+        return (0 if self._padding_values == {value} else count), float(value)
 
     def _range(self) -> tuple[float, float]:
         parts = [
