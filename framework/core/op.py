@@ -234,7 +234,9 @@ class Op:
         xp = np
         for slot in self.slots:
             value = values[slot]
-            if type(value) is not np.ndarray and hasattr(value, "__cuda_array_interface__"):
+            if isinstance(value, np.generic):
+                values[slot] = np.asarray(value)
+            elif type(value) is not np.ndarray and hasattr(value, "__cuda_array_interface__"):
                 xp = array_module(value)
         if self.kind is not None:
             self._unify(values, xp)
