@@ -7,8 +7,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,29 +19,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from medimg import Volume
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far two maps agree on one structure.
-
-    `dice` and `nsd` run from 0 to 1 and are nan where the structure is in neither map; `hd95` is in mm and infinite
-    where it is in one map alone.
-    """
-
-    dice: float
-    hd95: float
-    nsd: float
-    volume_ml: float
-    reference_ml: float
+    from medimg.metrics import Agreement
 
 
 def evaluate(
     prediction: "Volume", reference: "Volume", labels: Mapping[str, int], tolerance: float = 2.0
-) -> dict[str, Agreement]:
-    """Agreement per structure of two label maps on the same grid (bring both to RAS+ first).
+) -> "list[Agreement]":
+    """Agreement per structure of two label maps on the same grid; `tolerance` of the surface Dice (NSD) is in mm.
 
-    `tolerance` of the surface Dice (NSD) is in mm. Raises InputError where the grids differ.
+    Raises InputError where the grids differ.
     """
     from medimg import metrics
 
@@ -50,17 +36,8 @@ def evaluate(
             f"the label maps are not on the same grid: {prediction!r} and {reference!r}; "
             "resample one to the other (nearest neighbour) first"
         )
-    result = {}
-    for name, value in labels.items():
-        ours, theirs = prediction.array == value, reference.array == value
-        result[name] = Agreement(
-            dice=metrics.dice(ours, theirs),
-            hd95=metrics.hausdorff(ours, theirs, spacing=prediction.spacing, percentile=95),
-            nsd=metrics.surface_dice(ours, theirs, spacing=prediction.spacing, tolerance=tolerance),
-            volume_ml=int(ours.sum()) * prediction.voxel_volume_ml,
-            reference_ml=int(theirs.sum()) * reference.voxel_volume_ml,
-        )
-    return result
+    names = {value: name for name, value in labels.items()}
+    return metrics.agreement(prediction.array, reference.array, names, prediction.spacing, tolerance)
 
 
 def evaluate_files(
@@ -70,18 +47,18 @@ def evaluate_files(
     tolerance: float = 2.0,
     json_path: Path | None = None,
     csv_path: Path | None = None,
-) -> dict[str, Agreement]:
+) -> "list[Agreement]":
     """Compare two label files, print a table, and write JSON or CSV where asked."""
     from rich.console import Console
 
     ours, theirs = _read(prediction), _read(reference)
     labels = label_names(names, prediction) or _labels_found(ours, theirs)
+    if not labels:
+        raise InputError("neither map holds a label")
     result = evaluate(ours, theirs, labels, tolerance)
     if json_path is not None:
-        content = {name: _finite(agreement) for name, agreement in result.items()}
-        _write(
-            json_path, json.dumps({"notice": RESEARCH_USE, "tolerance_mm": tolerance, "structures": content}, indent=2)
-        )
+        rows = [_row(row) for row in result]
+        _write(json_path, json.dumps({"notice": RESEARCH_USE, "structures": rows}, indent=2))
     if csv_path is not None:
         _write(csv_path, as_csv(result))
     Console().print(as_table(result, tolerance))
@@ -106,33 +83,28 @@ def label_names(source: Path | None, prediction: Path) -> dict[str, int]:
         ) from None
 
 
-def as_table(result: Mapping[str, Agreement], tolerance: float) -> "Table":
+def as_table(result: "Sequence[Agreement]", tolerance: float) -> "Table":
     """A table for the terminal."""
     from rich.table import Table
 
-    table = Table("structure", caption="Agreement of two label maps. Research use only.")
+    table = Table(caption="Agreement of two label maps. Research use only.")
+    table.add_column("structure", overflow="fold")
     for title in ("Dice", "HD95 mm", f"NSD {tolerance:g} mm", "volume ml", "reference ml"):
         table.add_column(title, justify="right")
-    for name, row in result.items():
-        cells = (
-            f"{row.dice:.3f}",
-            f"{row.hd95:.1f}",
-            f"{row.nsd:.3f}",
-            f"{row.volume_ml:.1f}",
-            f"{row.reference_ml:.1f}",
-        )
-        table.add_row(name, *(cell.replace("nan", "-") for cell in cells))
+    for row in result:
+        scores = (f"{row.dice:.3f}", f"{row.hd95:.1f}", f"{row.nsd:.3f}")
+        cells = scores if row.found != "absent" else ("absent", "", "")
+        table.add_row(row.name, *cells, f"{row.volume_ml:.1f}", f"{row.reference_ml:.1f}")
     return table
 
 
-def as_csv(result: Mapping[str, Agreement]) -> str:
-    """One line a structure; empty where a value is not defined."""
+def as_csv(result: "Sequence[Agreement]") -> str:
+    """One line a structure, with the columns of `medimg.metrics.Agreement`; infinite distances are written inf."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["structure", *Agreement.__dataclass_fields__])
-    for name, row in result.items():
-        values = asdict(row).values()
-        writer.writerow([name, *("" if math.isnan(value) else f"{value:.6g}" for value in values)])
+    rows = [asdict(row) for row in result]
+    writer.writerow(rows[0])
+    writer.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row.values()] for row in rows)
     return buffer.getvalue()
 
 
@@ -160,9 +132,12 @@ def _labels_found(*volumes: "Volume") -> dict[str, int]:
     return {f"label_{value}": value for value in sorted(values) if value != 0}
 
 
-def _finite(agreement: Agreement) -> dict[str, Any]:
-    """JSON has neither nan nor infinity: null stands for both."""
-    return {key: round(value, 6) if math.isfinite(value) else None for key, value in asdict(agreement).items()}
+def _row(agreement: "Agreement") -> dict[str, Any]:
+    """JSON has no infinity: null stands for a distance to what is not there."""
+    return {
+        key: (round(value, 6) if math.isfinite(value) else None) if isinstance(value, float) else value
+        for key, value in asdict(agreement).items()
+    }
 
 
 def _write(path: Path, text: str) -> None:

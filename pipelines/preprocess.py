@@ -23,11 +23,12 @@ def to_grid(volume: "Volume", spacing: tuple[float, float, float], label: bool =
     return transforms.resample(transforms.orient(volume, "RAS"), spacing, label=label)
 
 
-def crop_to_body(volume: "Volume", margin: float) -> "Volume":
-    """Crop a CT in HU to the box around the body and `margin` mm more, where the image reaches that far.
+def crop_to_body(volume: "Volume", least: tuple[int, int], grow: float = 0.0, fill: float = -1024.0) -> "Volume":
+    """Cut or pad a CT in HU, in the axial plane, to a box around the middle of the body; all slices stay.
 
-    The body is the largest connected part above -300 HU after an erosion by 5 mm in the axial plane, which takes the
-    table and blankets away. An image without such a part is returned whole.
+    The box is as large as the body, at least `least` voxels, and `grow` mm more on each side; `fill` stands where it
+    reaches beyond the image. The body is the largest connected part above -300 HU after an erosion by 5 mm in the
+    axial plane, which takes the table and blankets away. An image without such a part keeps its own middle.
     """
     import numpy as np
     from scipy import ndimage
@@ -37,12 +38,17 @@ def crop_to_body(volume: "Volume", margin: float) -> "Volume":
     steps = max(1, round(5 / min(volume.spacing[:2])))
     above = ndimage.binary_erosion(volume.array > BODY_ABOVE_HU, np.ones((3, 3, 1), bool), iterations=steps)
     parts, count = ndimage.label(above)
-    if count == 0:
-        return volume
-    body = parts == 1 + int(np.argmax(np.bincount(parts.reshape(-1))[1:]))
-    margins = [round(margin / step) for step in volume.spacing]
-    box = transforms.foreground_box(body, select=lambda mask: mask, margin=margins)
-    return volume if box is None else transforms.crop_pad(volume, *box)
+    box = None
+    if count:
+        body = parts == 1 + int(np.argmax(np.bincount(parts.reshape(-1))[1:]))
+        box = transforms.foreground_box(body, select=lambda mask: mask)
+    first, end = box or ((0, 0, 0), volume.shape)
+    start, stop = [0, 0, 0], list(volume.shape)
+    for axis in (0, 1):
+        size = max(end[axis] - first[axis], least[axis]) + 2 * round(grow / volume.spacing[axis])
+        start[axis] = (first[axis] + end[axis] - size) // 2
+        stop[axis] = start[axis] + size
+    return transforms.crop_pad(volume, start, stop, fill)
 
 
 def standardise(array: "np.ndarray[Any, Any]", intensity: Intensity) -> "np.ndarray[Any, Any]":

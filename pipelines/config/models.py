@@ -80,8 +80,8 @@ class Preprocessing(Section):
         None, description="intensities are clipped to it; absent: 0.5 and 99.5 percentile of the labelled voxels"
     )
 
-    body_margin: float | None = Field(
-        None, ge=0, description="mm; crop a CT to the body and this margin, so that patches and windows lie on it"
+    body_jitter: float | None = Field(
+        None, ge=0, description="mm; for CT: patches and windows are centred on the body, patches up to this far off"
     )
 
     @field_validator("spacing")
@@ -173,14 +173,20 @@ class Training(Section):
     iterations: int = Field(1000, ge=1)
     optimizer: Optimizer = Optimizer()
     warmup: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
-    poly_power: float = Field(0.9, ge=0, description="lr = lr0 (1 - iteration / iterations) ** poly_power")
+    schedule: Literal["poly", "cosine"] = Field(
+        "poly", description="fall of the learning rate: (1 - t) ** 0.9 or cosine"
+    )
     gradient_clip: float | None = Field(12.0, gt=0, description="greatest norm of the gradient")
     foreground_fraction: float = Field(0.33, ge=0, le=1, description="part of the patches centred on a structure")
     augmentation: Augmentation = Augmentation()
     average: float | None = Field(
         None, ge=0, lt=1, description="decay of a moving average of the weights; absent: none"
     )
+    supervision_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, description="of the outputs from fine to coarse; absent: 1, 1/2, 1/4, ... and 0 for the coarsest"
+    )
     dice_weight: float = Field(1.0, ge=0)
+    dice_smooth: float = Field(1e-5, gt=0, description="added to numerator and denominator of Dice")
     cross_entropy_weight: float = Field(1.0, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
     checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
@@ -244,6 +250,9 @@ class Config(Section):
                     f"training.patch_size is {size} along {axis}, which {total}, the product of network.strides, "
                     f"does not divide; {max(size // total, 1) * total} would do"
                 )
+        weights, levels = self.training.supervision_weights, len(self.network.features) - 1
+        if weights is not None and (len(weights) != levels or not any(weights)):
+            raise ValueError(f"training.supervision_weights needs {levels} numbers, one an output, not all 0")
         if not isinstance(self.inference.keep_largest, bool):
             unknown = sorted(set(self.inference.keep_largest) - set(self.structures))
             if unknown:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.card import Card, write_card
 from pipelines.config import Config
-from pipelines.demo.compare import agreement_table, agreement_unseen, threshold_floor
+from pipelines.demo.compare import agreement_table, agreement_unseen, copy_floor, threshold_floor
 from pipelines.demo.samples import Task, demo_config, find_samples, load_task
 from pipelines.events import EventLog
 from pipelines.predict.model import Model, load_model
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from medimg import Volume
 
+COPY = "nearest given slice, copied"
 OTHER_SCAN = "trained on the other scan alone"
 
 # The second, shorter training is left out where the first took longer than this, so that the whole stays below
@@ -60,8 +61,8 @@ def run_demo(
     segmented = time.perf_counter()
     labels = segment_study(model, study, log)
     seconds = {"read": study.seconds, "segment": round(time.perf_counter() - segmented, 3)}
-    agreement = agreement_unseen(labels, task, model.card.labels)
-    others = {}
+    agreement = agreement_unseen(labels.array, task, model.card.labels)
+    others = {COPY: copy_floor(task, model.card.labels)}
     if time.perf_counter() - begin < LATEST_COMPARISON_SECONDS:
         others[OTHER_SCAN] = _other_scan(config, task, output, samples, threads, events, quiet, console)
     comparison = Comparison(
@@ -116,7 +117,7 @@ def _other_scan(
     for warning in study.warnings:
         console.print(f"Warning: {warning}", style="yellow", highlight=False)
     labels = segment_study(model, study)
-    agreement = agreement_unseen(labels, task, model.card.labels)
+    agreement = agreement_unseen(labels.array, task, model.card.labels)
     comparison = Comparison(task.reference, "TotalSegmentator's labels on the unseen slices", agreement)
     write_results(model, study, labels, output / "other_scan" / "study", ("report",), comparison=comparison)
     return agreement

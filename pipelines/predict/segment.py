@@ -25,8 +25,9 @@ def segment(model: Model, image: "Volume", progress: Progress | None = None) -> 
     from medimg import transforms
 
     prepared = to_grid(image, model.card.spacing)
-    if model.config.preprocessing.body_margin is not None:
-        prepared = crop_to_body(prepared, model.config.preprocessing.body_margin)
+    if model.config.preprocessing.body_jitter is not None:
+        least = model.config.training.patch_size[:2]
+        prepared = crop_to_body(prepared, least, fill=model.card.intensity.window[0])
     inputs = to_network(standardise(prepared.array, model.card.intensity))
     probabilities = from_network(_probabilities(model, inputs, progress))
     values = [0, *model.card.labels.values()]

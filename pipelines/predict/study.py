@@ -129,6 +129,9 @@ def write_results(
         }
     result = StudyResult(folder, study.image, labels, record)
     for name in choose_formats(formats, study.image):
+        if name == "dicom-seg" and not labels.array.any():
+            record["warnings"].append("nothing was found, so there is no DICOM SEG: it cannot be empty")
+            continue
         begin = time.perf_counter()
         path = _write(name, result, model, comparison)
         record["outputs"][name] = {"file": path.name, "sha256": file_hash(path)}
@@ -202,22 +205,18 @@ def _record(model: Model, study: Study, labels: "Volume") -> dict[str, Any]:
 
 
 def _write(name: str, result: StudyResult, model: Model, comparison: Comparison | None) -> Path:
-    """Write one format; the writers read back what they wrote."""
+    """Write one format; the writers of label maps read back what they wrote."""
     from medimg import export
 
     path = result.folder / FILE_NAMES[name]
     names = {value: structure for structure, value in model.card.labels.items()}
     if name == "nifti":
-        export.write_nifti_labels(result.labels, path, names)
-    elif name == "dicom-seg":
-        info = export.ModelInfo(
-            name=model.card.name, version=model.card.versions["voxhelix"], sha256=model.card.weights_sha256
-        )
-        export.write_dicom_seg(result.labels, result.image, path, names, info)
-    else:
+        return export.write_nifti_labels(result.labels, path, names)
+    if name == "report":
         data = report_data(model, result.image, result.labels, result.record, comparison)
-        export.write_report(path, data)
-    return path
+        return export.write_report(path, data)
+    info = export.ModelInfo(model.card.name, model.card.versions["voxhelix"], model.card.weights_sha256)
+    return export.write_dicom_seg(result.labels, path, result.image, names, info)
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float | None]:

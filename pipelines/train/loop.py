@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from framework import Tensor
 
 NetworkTriple = tuple[int, int, int]
+POLY_POWER = 0.9
 
 
 def build_network(config: Config) -> Any:
@@ -30,11 +31,13 @@ def build_network(config: Config) -> Any:
 
 
 def learning_rate(config: Config, iteration: int) -> float:
-    """Rate of an iteration (from 0): linear warm-up times polynomial decay (nnU-Net: power 0.9)."""
+    """Rate of an iteration (from 0): linear warm-up, then polynomial decay (nnU-Net's power 0.9) or half a cosine."""
     training = config.training
-    decay = (1 - iteration / training.iterations) ** training.poly_power
-    warm = min(1.0, (iteration + 1) / training.warmup) if training.warmup else 1.0
-    return training.optimizer.lr * decay * warm
+    if iteration < training.warmup:
+        return training.optimizer.lr * (iteration + 1) / training.warmup
+    passed = (iteration - training.warmup) / max(training.iterations - training.warmup, 1)
+    fall = (1 - passed) ** POLY_POWER if training.schedule == "poly" else 0.5 * (1 + math.cos(math.pi * passed))
+    return training.optimizer.lr * fall
 
 
 class Trainer:
@@ -42,21 +45,13 @@ class Trainer:
 
     def __init__(self, config: Config) -> None:
         import framework
-        from medimg.data import IGNORE
-        from medimg.losses import DeepSupervisionLoss, DiceCELoss
 
         self.config = config
         framework.manual_seed(config.training.seed)
         self.network = build_network(config)
         self.network.train()
         self.optimizer = _build_optimizer(config, list(self.network.parameters()))
-        loss = DiceCELoss(
-            include_background=False,
-            ignore_index=IGNORE,
-            dice_weight=config.training.dice_weight,
-            ce_weight=config.training.cross_entropy_weight,
-        )
-        self.loss = DeepSupervisionLoss(loss) if config.network.deep_supervision else loss
+        self.loss = _build_loss(config)
         self.average = WeightAverage(self.network, config.training.average) if config.training.average else None
         self.iteration = 0
 
@@ -147,18 +142,40 @@ class WeightAverage:
         return {name: framework.from_numpy(array) for name, array in self.arrays.items()}
 
 
+def _build_loss(config: Config) -> Any:
+    """Dice over the structures plus cross-entropy, at every level of the network where it has several outputs."""
+    from medimg.data import IGNORE
+    from medimg.losses import DeepSupervisionLoss, DiceCELoss
+
+    training, levels = config.training, len(config.network.features) - 1
+    loss = DiceCELoss(
+        include_background=False,
+        ignore_index=IGNORE,
+        smooth=(training.dice_smooth, training.dice_smooth),
+        dice_weight=training.dice_weight,
+        ce_weight=training.cross_entropy_weight,
+    )
+    if not config.network.deep_supervision:
+        return loss
+    halves = [0.5**level for level in range(levels)]
+    usual = [*halves[:-1], 0.0] if levels > 1 else halves
+    return DeepSupervisionLoss(loss, training.supervision_weights or usual)
+
+
 def _build_optimizer(config: Config, parameters: list[Any]) -> Any:
+    """SGD as nnU-Net has it, or AdamW, which does not decay biases and the scales of norms."""
     from framework import optim
 
     choice = config.training.optimizer
     if choice.name == "adamw":
-        return optim.AdamW(parameters, lr=choice.lr, weight_decay=choice.weight_decay)
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": choice.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return optim.AdamW(groups, lr=choice.lr)
+    momentum = choice.momentum
     return optim.SGD(
-        parameters,
-        lr=choice.lr,
-        momentum=choice.momentum,
-        nesterov=choice.momentum > 0,
-        weight_decay=choice.weight_decay,
+        parameters, lr=choice.lr, momentum=momentum, nesterov=momentum > 0, weight_decay=choice.weight_decay
     )
 
 

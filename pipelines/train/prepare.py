@@ -37,8 +37,9 @@ def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
     for case in cases:
         image = to_grid(case.image, spacing)
         label = to_grid(case.label, spacing, label=True)
-        if config.preprocessing.body_margin is not None:
-            image = crop_to_body(image, config.preprocessing.body_margin)
+        if config.preprocessing.body_jitter is not None:
+            least = config.training.patch_size[:2]
+            image = crop_to_body(image, least, config.preprocessing.body_jitter, intensity.window[0])
             label = transforms.resample_to(label, image, label=True)
         image = image.with_array(standardise(image.array, intensity))
         ready.append(make_case(image, label, group=case.name, fill=darkest(intensity)))

@@ -149,7 +149,7 @@ class TestRun:
         assert card["sources"][0]["labelled_slices"] == [0, 12]
         assert "Research use only" in card["notice"]
         assert load_config(folder / "config.yaml") == load_config(path)
-        rows = list(csv.DictReader((folder / "log.csv").open()))
+        rows = list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
         assert [int(row["iteration"]) for row in rows] == [3, 6, 9, 12]
         assert set(rows[0]) == {"iteration", "lr", "loss", "agreement_liver", "agreement_vertebrae"}
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
@@ -168,7 +168,7 @@ class TestRun:
         folder = run(
             path, "run", "training.iterations=60", "training.log_every=10", "training.augmentation.preset=none"
         )
-        losses = [float(row["loss"]) for row in csv.DictReader((folder / "log.csv").open())]
+        losses = [float(row["loss"]) for row in csv.DictReader((folder / "log.csv").read_text().splitlines())]
         assert losses[-1] < 0.7 * losses[0]
 
     def test_finished_run_is_not_repeated(self, path: Path) -> None:
@@ -193,54 +193,56 @@ class TestRun:
                 "training.optimizer.momentum=0.999")  # fmt: skip
 
 
-def start(path: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "pipelines.cli", "train", str(path), "-o", str(folder), "--quiet", *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-
-
-def wait_for_iteration(folder: Path, iteration: int, process: subprocess.Popen[str]) -> None:
-    """Until events.jsonl tells of an iteration."""
-    deadline = time.monotonic() + 120
-    events = folder / "events.jsonl"
-    while time.monotonic() < deadline and process.poll() is None:
-        lines = events.read_text().splitlines() if events.exists() else []
-        if any(f'"stage": "train", "step": {n}' in line for line in lines for n in range(iteration, iteration + 40)):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"never came to iteration {iteration}: {process.stderr.read() if process.stderr else ''}")
-
-
 LONG = ("--set", "training.iterations=60", "--set", "training.log_every=1", "--set", "training.checkpoint_every=5")
+
+
+def command(path: Path, folder: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "pipelines.cli", "train", str(path), "-o", str(folder), "--quiet", *LONG, *options]
+
+
+def complete(path: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(path, folder, *options), capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=300
+    )
+
+
+def interrupt(path: Path, folder: Path, number: int, iteration: int) -> tuple[int, str]:
+    """Start a run, send a signal once it has come to an iteration, and return exit code and stderr."""
+    with subprocess.Popen(
+        command(path, folder), stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as process:
+        events = folder / "events.jsonl"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            lines = events.read_text().splitlines() if events.exists() else []
+            if any(json.loads(line)["step"] >= iteration for line in lines if line.endswith("}")):
+                process.send_signal(number)
+                break
+            time.sleep(0.01)
+        _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 class TestInterruption:
     def test_killed_run_ends_at_the_same_bytes(self, path: Path) -> None:
         whole, killed = path.parent / "whole", path.parent / "killed"
-        assert start(path, whole, *LONG).wait(300) == 0
-        process = start(path, killed, *LONG)
-        wait_for_iteration(killed, 13, process)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(60) == -signal.SIGKILL
+        assert complete(path, whole).returncode == 0
+        code, _ = interrupt(path, killed, signal.SIGKILL, iteration=13)
+        assert code == -signal.SIGKILL
         assert not (killed / "card.json").exists()
-        resumed = start(path, killed, *LONG, "--resume")
-        assert resumed.wait(300) == 0
+        assert complete(path, killed, "--resume").returncode == 0
         assert weights(killed) == weights(whole)
         assert (killed / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
-        assert (killed / "checkpoint.safetensors").stat().st_size == (whole / "checkpoint.safetensors").stat().st_size
 
     def test_ctrl_c_writes_a_checkpoint_and_exits_130(self, path: Path) -> None:
         folder = path.parent / "stopped"
-        process = start(path, folder, *LONG)
-        wait_for_iteration(folder, 3, process)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == ExitCode.INTERRUPTED
+        code, errors = interrupt(path, folder, signal.SIGINT, iteration=3)
+        assert code == ExitCode.INTERRUPTED
         assert errors.startswith("Stopped: Stopped after iteration")
         assert "Traceback" not in errors
         assert (folder / "checkpoint.safetensors").exists()
-        changed = start(path, folder, *LONG, "--set", "training.seed=4")
-        _, errors = changed.communicate(timeout=60)
+        changed = complete(path, folder, "--set", "training.seed=4")
         assert changed.returncode == ExitCode.USAGE
-        assert "holds a run that began with another config" in errors
-        assert start(path, folder, *LONG).wait(300) == 0
+        assert "holds a run that began with another config" in changed.stderr
+        assert complete(path, folder).returncode == 0
