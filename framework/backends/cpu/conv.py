@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.backends.cpu import threads
+from framework.backends.cpu import memory, threads
 from framework.backends.cpu.layout import channels_last, empty_channels_last, served
 from framework.backends.cpu.tiling import block, constants, tile_shape
 
@@ -72,7 +72,7 @@ def conv_grad_weight(
     tile, width = block(x.dtype)
     plan = _weight_plan(_geometry(x, g, g.shape[1], groups), itemsize, width, axes)
     blocks = -(-plan.outputs // width)
-    sums = np.empty(plan.parts * groups * plan.taps * plan.channels * blocks * width, x.dtype)
+    sums = memory.empty((plan.parts * groups * plan.taps * plan.channels * blocks * width,), x.dtype)
     fixed = constants(x.dtype)
     from framework.backends.cpu import conv_kernels
 
@@ -80,7 +80,7 @@ def conv_grad_weight(
     threads.run(
         kernel, plan.jobs, x.ctypes.data, g.ctypes.data, sums.ctypes.data, plan.array.ctypes.data, scratch=plan.scratch
     )
-    result = np.empty((g.shape[1], plan.channels, *kernel_size), x.dtype)
+    result = memory.empty((g.shape[1], plan.channels, *kernel_size), x.dtype)
     threads.run(
         conv_kernels.add_parts(**fixed), groups * blocks, sums.ctypes.data, result.ctypes.data, plan.parts, groups,
         plan.taps, plan.channels, plan.outputs,
@@ -148,22 +148,21 @@ def _gather_plan(
     kernel = [len(n) for n in numbers]
     taps = int(np.prod(kernel))
     pixels = images * int(np.prod(counts))
-    patch = channels <= _PATCH_CHANNELS and 1 < taps * channels <= 512 and taps == all_taps
     chunk_tiles = max(1, min(_CHUNK_TILES, -(-pixels // tile)))
-    chunk_taps = taps if patch else max(1, min(taps, _PANEL_BYTES // (channels * width * itemsize), 64))
+    chunk_taps = max(1, min(taps, _PANEL_BYTES // (channels * width * itemsize), 64))
     blocks = -(-outputs // width)
     chunks = -(-pixels // (chunk_tiles * tile))
     splits = min(blocks, max(1, -(-_JOBS // (chunks * groups))))
     slots = chunk_tiles * tile
     scratch = 8 * (6 * slots + chunk_tiles + chunk_tiles * max(1, chunk_taps) * (tile + 1))
-    scratch += (outputs + width) * itemsize + (slots * taps * channels * itemsize if patch else 0) + 64
+    scratch += (outputs + width) * itemsize + 64
     edges = [np.repeat((table < 0).any(1), table.shape[1]).astype(np.int64) for table in reads]
     same = _shared_taps(reads, numbers, channels * width * itemsize)
     values = [
         pixels, *counts, *kernel, groups, channels, outputs, source_image, target_image, chunk_tiles,
         max(1, chunk_taps), splits, 0, all_taps, *reads, *writes, *numbers, same, *edges,
     ]  # fmt: skip
-    return _Plan(values, chunks * groups * splits, scratch, patch=patch, channels=channels, outputs=outputs)
+    return _Plan(values, chunks * groups * splits, scratch, channels=channels, outputs=outputs)
 
 
 def _shared_taps(reads: list[Array], numbers: list[Array], tap_bytes: int) -> Array:
@@ -225,7 +224,7 @@ def _gather(plan: _Plan, source: Array, target: Array, packed: Array, bias: Arra
     if bias is not None:
         start[:, : plan.outputs] = bias.reshape(groups, -1)
     zeros = np.zeros(plan.channels, source.dtype)
-    kernel = conv_kernels.gather(**constants(source.dtype), PATCH=int(plan.patch))
+    kernel = conv_kernels.gather(**(constants(source.dtype) | {"ALONE": int(plan.channels == 1)}))
     threads.run(
         kernel, plan.jobs, source.ctypes.data, packed.ctypes.data, start.ctypes.data, target.ctypes.data,
         zeros.ctypes.data, plan.array.ctypes.data, 1.0, scratch=plan.scratch,
@@ -239,7 +238,7 @@ def _packed(w: Array, steps: tuple[int, int, int], columns: int, inner: int, gro
     taps = int(np.prod(w.shape[2:]))
     width = block(w.dtype)[1]
     blocks = -(-columns // width)
-    packed = np.empty((groups, blocks, taps, inner, width), w.dtype)
+    packed = memory.empty((groups, blocks, taps, inner, width), w.dtype)
     threads.run(
         pack(**constants(w.dtype)), groups * blocks, w.ctypes.data, packed.ctypes.data, blocks, taps, inner, columns,
         *steps, w.itemsize,

@@ -11,7 +11,7 @@ from framework.backends.cpu.lang import Float, Int, Pointer, address, fetch_add,
 from framework.backends.cpu.machine import kernel
 from framework.backends.cpu.tile import column_block
 
-TILE = VECTORS = LANES = SIZE = PATCH = 1  # given when compiling
+TILE = VECTORS = LANES = SIZE = PATCH = ALONE = 1  # given when compiling
 
 
 @kernel
@@ -21,8 +21,7 @@ def gather(
 ):  # fmt: skip
     """y[p] = act(bias + sum over taps of x[p at tap] @ weights[tap]) for every position p of one residue class.
 
-    A job is a chunk of tiles for one group and one part of the output channels. With PATCH the inputs of a chunk are first
-    copied side by side (few channels: the taps become the reduction).
+    A job is a chunk of tiles for one group and one part of the output channels.
     """
     pixels = plan[0]
     nz = plan[1]
@@ -67,7 +66,6 @@ def gather(
     counts = at_first + slots
     table = counts + chunk_tiles
     dummy = address(table + chunk_tiles * chunk_taps * (TILE + 1))
-    patch = pointer(Float, dummy + (outputs + VECTORS * LANES) * SIZE)
     over = local(Int, TILE)
     while True:
         job = fetch_add(counter, 1)
@@ -112,70 +110,44 @@ def gather(
         start = 0
         while start == 0 or start < taps:
             stop = minimum(start + chunk_taps, taps)
-            if PATCH:
-                width = taps * channels
-                for s in range(tiles * TILE):
-                    to = patch + s * width
-                    for i in range(kz):
-                        for j in range(ky):
-                            above = in_z[at_z[s] + i] + in_y[at_y[s] + j]
-                            for k in range(kx):
-                                offset = above + in_x[at_w[s] + k]
-                                if offset >= 0:
-                                    here = pointer(Float, at_x[s] + offset)
-                                    for n in range(channels):
-                                        to[n] = here[n]
-                                else:
-                                    for n in range(channels):
-                                        to[n] = 0.0
-                                to = to + channels
-                for n in range(tiles):
-                    counts[n] = 1
-                    table[n * (TILE + 1)] = 0
+            for n in range(tiles):
+                mixed = 1
+                if taps > 0:
+                    mixed = 0
                     for t in unroll(TILE):
-                        table[n * (TILE + 1) + 1 + t] = address(patch + (n * TILE + t) * width)
-                stop = taps
-            else:
-                for n in range(tiles):
-                    mixed = 1
-                    if taps > 0:
-                        mixed = 0
+                        mixed += edge_z[at_z[n * TILE + t]] + edge_y[at_y[n * TILE + t]] + edge_x[at_w[n * TILE + t]]
+                if mixed == 0:
+                    counts[n] = -1
+                    for t in unroll(TILE):
+                        s = n * TILE + t
+                        at_first[s] = at_x[s] + in_z[at_z[s]] + in_y[at_y[s]] + in_x[at_w[s]]
+                else:
+                    row = table + n * chunk_taps * (TILE + 1)
+                    used = 0
+                    plane = start // maximum(kx, 1)
+                    while plane * kx < stop:
+                        i = plane // ky
+                        j = plane % ky
+                        inside = 0
                         for t in unroll(TILE):
-                            mixed += edge_z[at_z[n * TILE + t]] + edge_y[at_y[n * TILE + t]] + edge_x[at_w[n * TILE + t]]
-                    if mixed == 0:
-                        counts[n] = -1
-                        for t in unroll(TILE):
-                            s = n * TILE + t
-                            at_first[s] = at_x[s] + in_z[at_z[s]] + in_y[at_y[s]] + in_x[at_w[s]]
-                    else:
-                        row = table + n * chunk_taps * (TILE + 1)
-                        used = 0
-                        plane = start // maximum(kx, 1)
-                        while plane * kx < stop:
-                            i = plane // ky
-                            j = plane % ky
-                            inside = 0
-                            for t in unroll(TILE):
-                                over[t] = in_z[at_z[n * TILE + t] + i] + in_y[at_y[n * TILE + t] + j]
-                                inside = 1 if over[t] >= 0 else inside
-                            if inside:
-                                for k in range(maximum(start - plane * kx, 0), minimum(stop - plane * kx, kx)):
-                                    best = -1
-                                    for t in unroll(TILE):
-                                        offset = over[t] + in_x[at_w[n * TILE + t] + k]
-                                        row[1 + t] = at_x[n * TILE + t] + offset if offset >= 0 else zeros
-                                        best = offset if offset >= 0 else best
-                                    if best >= 0:
-                                        row[0] = (tap_z[i] + tap_y[j] + tap_x[k]) * channels * VECTORS * LANES * SIZE
-                                        row = row + (TILE + 1)
-                                        used += 1
-                            plane += 1
-                        counts[n] = used
+                            over[t] = in_z[at_z[n * TILE + t] + i] + in_y[at_y[n * TILE + t] + j]
+                            inside = 1 if over[t] >= 0 else inside
+                        if inside:
+                            for k in range(maximum(start - plane * kx, 0), minimum(stop - plane * kx, kx)):
+                                best = -1
+                                for t in unroll(TILE):
+                                    offset = over[t] + in_x[at_w[n * TILE + t] + k]
+                                    row[1 + t] = at_x[n * TILE + t] + offset if offset >= 0 else zeros
+                                    best = offset if offset >= 0 else best
+                                if best >= 0:
+                                    row[0] = (tap_z[i] + tap_y[j] + tap_x[k]) * channels * VECTORS * LANES * SIZE
+                                    row = row + (TILE + 1)
+                                    used += 1
+                        plane += 1
+                    counts[n] = used
 
             active = activate if stop == taps else 0
             again = 1 if start > 0 else 0
-            inner = taps * channels if PATCH else channels
-            stride = 1 if PATCH else chunk_taps
             for block in range(block0, block1):
                 column = block * VECTORS * LANES
                 here_w = weights + (group * blocks + block) * panel
@@ -183,13 +155,13 @@ def gather(
                 for n in range(tiles):
                     if counts[n] < 0:
                         column_block(
-                            same + start * 2, stop - start, inner, at_first + n * TILE, 0, 0, SIZE, here_w,
+                            same + start * 2, stop - start, channels, at_first + n * TILE, 0, 0, SIZE, here_w,
                             VECTORS * LANES * SIZE, at_c + n * TILE, column * SIZE, 0, outputs - column, again, here_b,
                             active, slope, GATHER=2,
                         )  # fmt: skip
                     else:
                         column_block(
-                            table + n * stride * (TILE + 1), counts[n], inner, at_c, 0, 0, SIZE, here_w,
+                            table + n * chunk_taps * (TILE + 1), counts[n], channels, at_c, 0, 0, SIZE, here_w,
                             VECTORS * LANES * SIZE, at_c + n * TILE, column * SIZE, 0, outputs - column, again, here_b,
                             active, slope, GATHER=1,
                         )  # fmt: skip
@@ -204,7 +176,8 @@ def weight_gradient(
 ):  # fmt: skip
     """sums[part, group, tap, c, o] = sum over the part's rows of x[row at tap, c] * g[row, o].
 
-    A job is one part of the rows for one group and one part of the output channels; the split is fixed by the shapes.
+    A job is one part of the rows for one group and one part of the output channels; the split is fixed by the shapes. With PATCH
+    (few channels) the inputs of a row are first copied as one line for each tap and channel, which share the tiles.
     """
     rows = plan[0]
     nz = plan[1]
@@ -284,24 +257,20 @@ def weight_gradient(
             if PATCH:
                 for r in range(count):
                     to = patch + r * nx * inner
-                    for w in range(nx):
-                        for i in range(kz):
-                            for j in range(ky):
-                                above = in_z[at_z[r] + i] + in_y[at_y[r] + j]
-                                for k in range(kx):
-                                    offset = above + in_x[w * kx + k]
-                                    if offset >= 0:
-                                        here = pointer(Float, at_x[r] + offset)
-                                        for n in range(channels):
-                                            to[n] = here[n]
-                                    else:
-                                        for n in range(channels):
-                                            to[n] = 0.0
-                                    to = to + channels
+                    for i in range(kz):
+                        for j in range(ky):
+                            over = in_z[at_z[r] + i] + in_y[at_y[r] + j]
+                            for k in range(kx):
+                                from_x = low[k] if over >= 0 else nx
+                                to_x = high[k] if over >= 0 else nx
+                                start = at_x[r] + over + in_x[low[k] * kx + k]
+                                for n in range(channels):
+                                    copy_line(to, start + n * SIZE, nx, from_x, to_x, x_step)
+                                    to = to + nx
                     table[r * 2] = at_g[r]
                     table[r * 2 + 1] = address(patch + r * nx * inner)
                 for block in range(block0, block1):
-                    weight_rows(table, count, nx, inner, inner * SIZE, b_step, block, outputs, total, width, target, none)
+                    weight_rows(table, count, nx, inner, nx * SIZE, SIZE, b_step, block, outputs, total, width, target, none)
             else:
                 for i in range(kz):
                     for j in range(ky):
@@ -319,14 +288,31 @@ def weight_gradient(
                                 sum_tap = total + ((i * ky + j) * kx + k) * channels * width * SIZE
                                 for block in range(block0, block1):
                                     weight_rows(
-                                        table, used, length, channels, x_step, b_step, block, outputs, sum_tap, width, target, none
-                                    )
+                                        table, used, length, channels, SIZE, x_step, b_step, block, outputs, sum_tap,
+                                        width, target, none,
+                                    )  # fmt: skip
             row0 += count
 
 
 @kernel
+def copy_line(to: Pointer[Float], start: Int, size: Int, first: Int, last: Int, step: Int):
+    """to[first:last] from `start` at `step` bytes, zeros before and after."""
+    for w in range(first):
+        to[w] = 0.0
+    if step == SIZE:
+        here = pointer(Float, start)
+        for w in range(first, last):
+            to[w] = here[w - first]
+    else:
+        for w in range(first, last):
+            to[w] = pointer(Float, start + (w - first) * step)[0]
+    for w in range(last, size):
+        to[w] = 0.0
+
+
+@kernel
 def weight_rows(
-    table: Pointer[Int], outer: Int, length: Int, channels: Int, a_step: Int, b_step: Int, block: Int, outputs: Int,
+    table: Pointer[Int], outer: Int, length: Int, channels: Int, a_tile: Int, a_step: Int, b_step: Int, block: Int, outputs: Int,
     total: Int, width: Int, target: Pointer[Int], none: Pointer[Float],
 ):  # fmt: skip
     """All input channels of one tap and one block of output channels: tiles of TILE, then of 4, then of 1."""
@@ -336,15 +322,15 @@ def weight_rows(
         target[0] = total + c * width * SIZE
         left = channels - c
         if left >= TILE and (left - TILE < 2 or left - TILE > 3):
-            column_block(table, outer, length, target, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+            column_block(table, outer, length, target, c * a_tile, a_tile, a_step, column * SIZE, b_step, target, column * SIZE,
                          width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0)  # fmt: skip
             c += TILE
         elif left >= 4:
-            column_block(table, outer, length, target, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+            column_block(table, outer, length, target, c * a_tile, a_tile, a_step, column * SIZE, b_step, target, column * SIZE,
                          width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
             c += 4
         else:
-            column_block(table, outer, length, target, c * SIZE, SIZE, a_step, column * SIZE, b_step, target, column * SIZE,
+            column_block(table, outer, length, target, c * a_tile, a_tile, a_step, column * SIZE, b_step, target, column * SIZE,
                          width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
             c += 1
 

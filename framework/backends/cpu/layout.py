@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from framework.backends.cpu import memory
+
 Array = np.ndarray[Any, Any]
 
 
@@ -27,7 +29,7 @@ def channels_last(x: Array) -> Array:
 
 def empty_channels_last(shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
     """An array of logical `shape` (N, C, *spatial) over channels-last memory, not filled."""
-    return np.moveaxis(np.empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1)
+    return memory.empty(shape, dtype, channels_last=True)
 
 
 def is_dense(x: Array) -> bool:
@@ -43,7 +45,7 @@ def dense(x: Array) -> Array:
 def empty_like(x: Array) -> Array:
     """An array of the shape and memory layout of a dense x, not filled."""
     if x.flags.c_contiguous:
-        return np.empty(x.shape, x.dtype)
+        return memory.empty(x.shape, x.dtype)
     return empty_channels_last(x.shape, x.dtype)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.backends.cpu import threads
+from framework.backends.cpu import memory, threads
 from framework.backends.cpu.layout import served
 from framework.backends.cpu.tiling import block, constants
 
@@ -31,12 +31,10 @@ def matmul(a: Array, b: Array) -> Any:
     tile, width = block(a.dtype)
     itemsize = a.itemsize
     blocks = -(-columns // width)
-    result = np.empty((*batch, a.shape[-2] if not folded else 0, columns), a.dtype) if not folded else np.empty(
-        (rows, columns), a.dtype
-    )
     products = () if folded else batch
+    result = memory.empty((*products, rows, columns), a.dtype)
     count = int(np.prod(products))
-    packed = np.empty((b.size // (inner * columns), blocks, inner, width), b.dtype)
+    packed = memory.empty((b.size // (inner * columns), blocks, inner, width), b.dtype)
     sources = _addresses(b, b.shape[:-2])
     threads.run(
         matmul_kernels.pack_panels(**constants(a.dtype)), len(sources) * blocks, sources.ctypes.data,

@@ -18,7 +18,7 @@ from framework.backends.cpu.lang import (
 from framework.backends.cpu.machine import kernel
 
 # mypy: disable-error-code="name-defined"
-TILE = VECTORS = LANES = SIZE = GATHER = 1  # given when compiling
+TILE = VECTORS = LANES = SIZE = GATHER = ALONE = 1  # given when compiling
 
 
 @kernel
@@ -28,7 +28,7 @@ def tile(
 ):  # fmt: skip
     """One tile. Table rows: offset into B, then where A is. `c`: address(es) of C's rows. Steps in bytes.
 
-    `columns` valid columns are read and written; accumulate: start from C, else from `bias` (VECTORS vectors).
+    ALONE: `inner` is 1. `columns` valid columns are read and written; accumulate: start from C, else from `bias` (VECTORS vectors).
     activate: leaky ReLU with `slope` at the end.
     """
     total = local(Vector, TILE * VECTORS)
@@ -68,7 +68,7 @@ def tile(
                 rows[t] = table[o * 2 + 1] + a_shift + t * a_tile
             weights = b + table[o * 2]
             at = 0
-        for i in range(inner):
+        for i in range(1 if ALONE else inner):
             panel = pointer(Float, weights)
             for t in unroll(TILE):
                 scalar = splat(pointer(Float, rows[t] + at)[0])
