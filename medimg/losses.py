@@ -11,8 +11,8 @@ from typing import Any
 
 import framework
 from framework import nn
-from framework.nn import functional as F
 from framework.core.tensor import Tensor
+from framework.nn import functional as F
 
 
 class DiceLoss(nn.Module):
@@ -21,8 +21,8 @@ class DiceLoss(nn.Module):
     `activation` makes probabilities of the logits: "softmax", "sigmoid" or None. `batch` sums over the batch as over
     one volume (small structures absent from most patches). `include_background=False` leaves out class 0.
     Voxels whose target is `ignore_index` count nowhere. `squared` takes p^2 and t^2 in the denominator (Milletari et
-    al. 2016), `jaccard` the union instead. `weight` is one factor, or one per class that counts. `reduction` over
-    classes (and batch): "mean", "sum" or "none".
+    al. 2016), `jaccard` the union instead. `weight` is one factor, or one per class that counts; a single channel has
+    none. `reduction` over classes (and batch): "mean", "sum" or "none".
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class DiceLoss(nn.Module):
         if self.jaccard:
             both = 2.0 * (both - overlap)
         loss = 1.0 - (2.0 * overlap + self.smooth[0]) / (both + self.smooth[1])
-        if self.weight is not None:
+        if self.weight is not None and logits.shape[1] > 1:
             if self.weight.numel() not in (1, loss.shape[-1]):
                 raise ValueError(f"weight has {self.weight.numel()} entries, but {loss.shape[-1]} classes count")
             loss = loss * self.weight.to(loss.dtype)

@@ -33,7 +33,7 @@ class Parameter(Tensor):
 class Buffer(Tensor):
     """A tensor that a `Module` registers as a buffer when it is assigned as an attribute."""
 
-    __slots__ = ("persistent",)
+    persistent: bool
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
         buffer = _subclass(cls, data, False)
@@ -49,7 +49,7 @@ class Buffer(Tensor):
         return memo[id(self)]
 
 
-def _subclass(cls: type, data: Any, requires_grad: bool) -> Any:
+def _subclass(cls: Any, data: Any, requires_grad: bool) -> Any:
     import framework
 
     if data is None:

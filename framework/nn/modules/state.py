@@ -29,8 +29,6 @@ class IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 class StateDict:
     """The part of `Module` that gives out and takes in its state."""
@@ -42,10 +40,14 @@ class StateDict:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _non_persistent_buffers_set: set[str]
+    _state_pre_hooks: OrderedDict[int, Callable]
+    _state_post_hooks: OrderedDict[int, Callable]
+    _state_load_pre_hooks: OrderedDict[int, Callable]
+    _state_load_post_hooks: OrderedDict[int, Callable]
 
     def _init_state_hooks(self) -> None:
-        for name in ("pre", "post", "load_pre", "load_post"):
-            object.__setattr__(self, f"_state_{name}_hooks", OrderedDict())
+        for name in ("_state_pre_hooks", "_state_post_hooks", "_state_load_pre_hooks", "_state_load_post_hooks"):
+            object.__setattr__(self, name, OrderedDict())
 
     def get_extra_state(self) -> Any:
         """State beyond parameters and buffers; a subclass that has some defines this and `set_extra_state`."""
