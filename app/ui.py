@@ -71,6 +71,7 @@ def choose_study(study: Study | None) -> None:
     else:
         if st.session_state.get("study") != study.id:
             st.session_state.pop("series", None)
+            st.session_state.pop("series-choice", None)
         st.session_state.study = study.id
         st.query_params["study"] = study.id
 

@@ -14,20 +14,25 @@ from pipelines.jobs import Job, JobState
 
 
 def choose_job(jobs: list[Job]) -> Job:
+    """The result to show; the address names it, so that it survives a reload."""
+    known = {job.id: job for job in jobs}
     wanted = st.session_state.get("result") or st.query_params.get("result")
-    index = next((place for place, job in enumerate(jobs) if job.id == wanted), 0)
-    job = jobs[index]
+    if st.session_state.get("result-choice") not in known:
+        st.session_state["result-choice"] = wanted if wanted in known else jobs[0].id
+    # Streamlit tells options apart by their text, so each starts with a number of its own.
+    titles = {job.id: f"{n}. {job.title} \u00b7 {ui.clock(job.created)}" for n, job in enumerate(jobs, start=1)}
+    chosen = st.session_state["result-choice"]
     if len(jobs) > 1:
-        job = st.selectbox(
+        chosen = st.selectbox(
             "Segmentation",
-            jobs,
-            index=index,
-            format_func=lambda one: f"{one.title} \u00b7 {ui.clock(one.created)}",
+            list(known),
+            format_func=titles.__getitem__,
+            key="result-choice",
             label_visibility="collapsed",
         )
-    st.session_state.result = job.id
-    st.query_params["result"] = job.id
-    return job
+    st.session_state.result = chosen
+    st.query_params["result"] = chosen
+    return known[chosen]
 
 
 def show_result(job: Job) -> None:

@@ -85,15 +85,14 @@ def _choose_series(study: Study) -> int | None:
     infos = reading.series_to_choose(study.path, reading.stamp_of(study))
     if not infos:
         return None
-    labels = {info.number: str(info) for info in infos}
-    first = next((info.number for info in infos if info.problem is None), infos[0].number)
-    remembered = st.session_state.get("series")
-    numbers = list(labels)
+    # Streamlit tells options apart by their text, so each starts with a number of its own.
+    labels = {info.number: f"{info.number}. {info}" for info in infos}
+    if st.session_state.get("series-choice") not in labels:
+        whole = [info.number for info in infos if info.problem is None]
+        remembered = st.session_state.get("series")
+        st.session_state["series-choice"] = remembered if remembered in labels else [*whole, infos[0].number][0]
     chosen = st.selectbox(
-        f"This study holds {len(infos)} series",
-        numbers,
-        index=numbers.index(remembered if remembered in labels else first),
-        format_func=labels.__getitem__,
+        f"This study holds {len(infos)} series", list(labels), format_func=labels.__getitem__, key="series-choice"
     )
     st.session_state.series = chosen
     return chosen
