@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_LOGGERS = ("pydicom", "nibabel.global", "highdicom", "openjpeg", "libjpeg")
+_LIBRARIES = ("pydicom", "nibabel", "openjpeg", "pylibjpeg", "jpeg_ls", "PIL")
 _warnings_lock = threading.RLock()
 _stderr_lock = threading.Lock()
 
@@ -52,7 +52,9 @@ def silent_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _loggers_off() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    # Children too: a record of theirs goes to the root's handlers past a disabled parent.
+    names = [name for name in list(logging.root.manager.loggerDict) if name.split(".")[0] in _LIBRARIES]
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True

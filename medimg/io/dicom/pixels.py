@@ -224,9 +224,7 @@ def _decode(dataset: "Dataset", image: ImageObject, wanted: set[int]) -> list[tu
             found = _run(decoder, plugin, dataset, image.frames, wanted)
     except MemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # every decoder has its own errors for the same thing: the stream is not what it should be
+    except Exception as error:  # every decoder has its own errors for a stream that is not what it should be
         raise _undecodable(dataset, image, syntax, error) from None
     for frame, stored in found:
         if stored.shape != (image.rows, image.columns):

@@ -102,7 +102,7 @@ def _study(source: Source, entries: Sequence[Entry], assume_geometry: bool, want
                 continue
             planes = _assume_place(planes)
         placed.extend(planes)
-    stacks = build_stacks(placed, lambda plane: pixel_digest(source, plane))
+    stacks = build_stacks(placed, lambda plane: _digest(source, plane))
     stacks.sort(key=_listing_order)
     infos = tuple(_info(stack, number) for number, stack in enumerate(stacks, start=1))
     return _Study(stacks, infos, aside)
@@ -123,6 +123,13 @@ def _parse_all(source: Source, entries: Sequence[Entry]) -> tuple[list[ImageObje
         else:
             images.append(found)
     return images, aside
+
+
+def _digest(source: Source, plane: Plane) -> str:
+    try:
+        return pixel_digest(source, plane)
+    except ImageError:  # a damaged file is a copy of nothing; reading its series will say what is wrong with it
+        return f"damaged {plane.source.sha256}"
 
 
 def _without_localizers(
