@@ -86,7 +86,8 @@ def write_dicom_seg(
     if not present:
         raise ImageError("No voxel is labelled, and a DICOM SEG without a segment is not allowed; write NIfTI instead.")
     on_source = onto_grid(replace(labels, array=array), source)
-    datasets = [_completed(dataset, source) for dataset in source_datasets(source)]
+    with quiet():
+        datasets = [_completed(dataset, source) for dataset in source_datasets(source)]
     segments = np.searchsorted([0, *present], on_source).astype(array.dtype)
     identity = _Identity.of(source, on_source, names, model, kind, created)
     with quiet():
@@ -289,8 +290,13 @@ def _when(dataset: "Dataset", created: datetime | None) -> tuple[Any, Any]:
 
 
 def _fix_what_differs_each_time(seg: "Segmentation", identity: _Identity) -> None:
-    """highdicom takes the clock for the creation date, and a random UID for the dimensions."""
+    """highdicom takes the clock for dates of creation, and a random UID for the dimensions."""
+    from pydicom.valuerep import DT
+
     seg.InstanceCreationDate, seg.InstanceCreationTime = seg.ContentDate, seg.ContentTime
+    # The last item is highdicom's own; those before it are copied from the source.
+    contributed = DT(f"{seg.ContentDate:%Y%m%d}{seg.ContentTime:%H%M%S}")
+    seg.ContributingEquipmentSequence[-1].ContributionDateTime = contributed
     dimensions = identity.uid("dimensions")
     for item in (*seg.DimensionOrganizationSequence, *seg.get("DimensionIndexSequence", ())):
         item.DimensionOrganizationUID = dimensions

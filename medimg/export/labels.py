@@ -40,8 +40,11 @@ def centroids(array: NDArray[Any], affine: NDArray[np.float64], present: list[in
     """Centre of mass of each label in RAS+ mm."""
     found = {}
     for number in present:
-        voxels = np.argwhere(array == number)
-        found[number] = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+        mask = array == number
+        planes = mask.sum(axis=2)
+        along = (planes.sum(axis=1), planes.sum(axis=0), mask.sum(axis=(0, 1)))
+        middle = [counts @ np.arange(len(counts)) / counts.sum() for counts in along]
+        found[number] = affine[:3, :3] @ middle + affine[:3, 3]
     return found
 
 

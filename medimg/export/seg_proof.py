@@ -37,10 +37,12 @@ def prove_segmentation(
         slot, distance = _slot(affine, source)
         apart = max(apart, distance)
         for number in numbers:
-            mask = (plane == number).T
-            found[:, :, slot][mask] = number
-            places = np.argwhere(mask)
-            sums[number] += [*(affine[:3, :2] @ places.sum(axis=0) + affine[:3, 3] * len(places)), len(places)]
+            mask = plane == number
+            found[:, :, slot][mask.T] = number
+            by_column, by_row = mask.sum(axis=0), mask.sum(axis=1)
+            places = np.array([by_column @ np.arange(len(by_column)), by_row @ np.arange(len(by_row))])
+            count = by_row.sum()
+            sums[number] += [*(affine[:3, :2] @ places + affine[:3, 3] * count), count]
     if not np.array_equal(found, segments):
         raise ImageError("The DICOM SEG read back does not hold the voxels that were written; nothing was saved.")
     # Series may be uneven within the reader's tolerance; a slice out of place is out by a whole step.
