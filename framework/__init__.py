@@ -33,15 +33,15 @@ _PLACES = {
     "framework.ops.elementwise": (
         "add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum atan2 eq ne lt le gt ge "
         "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf "
-        "isfinite neg abs sgn sign floor ceil trunc round conj real imag exp exp2 expm1 log log2 log10 log1p sqrt rsqrt "
-        "reciprocal square sin cos tan tanh sigmoid erf relu where masked_fill clamp clone"
+        "isfinite neg abs sgn sign floor ceil trunc round conj real imag exp exp2 expm1 log log2 log10 log1p sqrt "
+        "rsqrt reciprocal square sin cos tan tanh sigmoid erf relu where masked_fill clamp clone"
     ),
     "framework.ops.reduce": (
         "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum norm"
     ),
     "framework.ops.shape": (
-        "reshape permute transpose t movedim squeeze unsqueeze broadcast_to flatten unflatten narrow select unbind split "
-        "chunk diagonal flip roll cat stack tile"
+        "reshape permute transpose t movedim squeeze unsqueeze broadcast_to flatten unflatten narrow select unbind "
+        "split chunk diagonal flip roll cat stack tile"
     ),
     "framework.ops.index": "gather scatter_add index_select masked_select nonzero",
     "framework.ops.linalg": "matmul mm bmm mv dot outer addmm baddbmm einsum tril triu",

@@ -1,6 +1,5 @@
 """`backward` and `grad`: what a user asks of the engine."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ def _as_list(value: Any, count: int = 1) -> list[Any]:
         return [None] * count
     if isinstance(value, Tensor):
         return [value]
-    return list(value) if isinstance(value, Sequence) else list(value)
+    return list(value)
 
 
 def _edge_of(tensor: Tensor) -> Any:
@@ -93,7 +92,8 @@ def _roots(outputs: list[Any], weights: list[Any], create_graph: bool) -> list[t
             raise TypeError(f"gradients can be either Tensors or None, but got {type(weight).__name__}")
         if weight._data.shape != output._data.shape:
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{number}] has a shape of {list(weight.shape)} and output[{number}] has a shape "
+                f"Mismatch in shape: grad_output[{number}] has a shape of {list(weight.shape)} and output[{number}] "
+                "has a shape "
                 f"of {list(output.shape)}."
             )
         if weight._data.dtype != output._data.dtype:

@@ -34,15 +34,17 @@ class Context:
         for tensor, version in zip(self._saved, self._versions):
             if tensor is not None and tensor._shared().version != version:
                 raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor "
-                    f"given to save_for_backward is at version {tensor._shared().version}; expected version {version} instead"
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    "a tensor "
+                    f"given to save_for_backward is at version {tensor._shared().version}; expected version "
+                    f"{version} instead"
                 )
-        return tuple(
-            Tensor._wrap(tensor._data, (self._node, self._outputs[id(tensor)]))
-            if id(tensor) in self._outputs
-            else tensor
-            for tensor in self._saved
-        )
+        return tuple(self._placed(tensor) for tensor in self._saved)
+
+    def _placed(self, tensor: Tensor | None) -> Tensor | None:
+        """A saved output in its place in the graph; other tensors as they are."""
+        number = self._outputs.get(id(tensor))
+        return tensor if tensor is None or number is None else Tensor._wrap(tensor._data, (self._node, number))
 
     def mark_non_differentiable(self, *tensors: Tensor) -> None:
         """These outputs get no gradient."""
@@ -58,6 +60,10 @@ class _FunctionNode(Node):
 
     __slots__ = ("context", "function", "kinds")
 
+    context: Context
+    function: Any
+    kinds: tuple[bool, ...]
+
     def name(self) -> str:
         return f"{self.function.__name__}Backward"
 
@@ -72,7 +78,8 @@ class _FunctionNode(Node):
         results = list(results) if isinstance(results, tuple | list) else [results]
         if len(results) != len(self.kinds):
             raise RuntimeError(
-                f"function {self.name()} returned an incorrect number of gradients (expected {len(self.kinds)}, got {len(results)})"
+                f"function {self.name()} returned an incorrect number of gradients (expected {len(self.kinds)}, got "
+                f"{len(results)})"
             )
         chosen = [result for result, is_tensor in zip(results, self.kinds) if is_tensor]
         return [grad if create_graph or grad is None else grad._data for grad in chosen]

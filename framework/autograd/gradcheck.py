@@ -26,13 +26,14 @@ def gradcheck(
     wanted = [source for source in sources if isinstance(source, Tensor) and source.requires_grad]
     if not wanted:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of the them have "
+            "requires_grad=True."
         )
     outputs = _outputs(func(*sources))
     for number, output in enumerate(outputs):
         for place, source in enumerate(wanted):
             analytical = _analytical(output, source)
-            numerical = _numerical(lambda number=number: _outputs(func(*sources))[number], source, eps)
+            numerical = _numerical(lambda: _outputs(func(*sources))[number], source, eps)  # noqa: B023
             if not np.allclose(analytical, numerical, rtol=rtol, atol=atol):
                 if not raise_exception:
                     return False

@@ -8,20 +8,23 @@ class device:  # noqa: N801
 
     __slots__ = ("index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: "str | device | int", index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index if index is None else index
-        elif isinstance(type, int):
-            type, index = "cuda", type
-        elif ":" in type:
-            type, _, number = type.partition(":")
-            if not number.isdigit():
-                raise RuntimeError(f"Invalid device string: '{type}:{number}'")
-            index = int(number)
-        if type not in ("cpu", "cuda"):
+            self.type, self.index = type.type, type.index if index is None else index
+            return
+        if isinstance(type, int):
+            self.type, self.index = "cuda", type
+            return
+        name, colon, number = type.partition(":")
+        if colon and not number.isdigit():
+            raise RuntimeError(f"Invalid device string: '{type}'")
+        if name not in ("cpu", "cuda"):
             raise RuntimeError(f"Expected one of cpu, cuda device type at start of device string: {type}")
-        self.type: str = type
-        self.index = index
+        self.type = name
+        self.index = int(number) if colon else index
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)

@@ -27,8 +27,11 @@ import numpy as np
 
 from framework.core.device import array_module
 from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
+from framework.core.fastpath import binary, unary
+from framework.core.kernels import resolve
 from framework.core.modes import ANOMALY, GRAD, INFERENCE, modes
 from framework.core.node import Cell, Node, sequence
+from framework.core.rule import Rule
 from framework.core.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -45,7 +48,6 @@ else:
 
 TABLE: "dict[str, Op]" = {}
 _new = object.__new__
-_FLOATS = frozenset(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
 
 
 def op(
@@ -106,8 +108,8 @@ class Op:
         self.inputs = tuple(name for name in self.params if _mentions(annotations.get(name), Array, Arrays))
         self.lists = frozenset(name for name in self.inputs if _mentions(annotations[name], Arrays))
         self.slots = tuple(self.params.index(name) for name in self.inputs)
-        self.rules: dict[str, _Rule] = {}
-        self.joint: _Rule | None = None
+        self.rules: dict[str, Rule] = {}
+        self.joint: Rule | None = None
         self.saves: tuple[str, ...] = ()
         self._kernels: dict[Any, Callable[..., Any]] = {}
         self.public = self._make_public(ufunc)
@@ -118,7 +120,7 @@ class Op:
         """Register a rule: for the named inputs each, or (no name) one that returns the gradients of all inputs."""
 
         def register(rule: Callable[..., Any]) -> Callable[..., Any]:
-            made = _Rule(self, rule)
+            made = Rule(self, rule)
             if names:
                 for name in names:
                     self.rules[name] = made
@@ -144,16 +146,16 @@ class Op:
         """The function that computes this op on arrays of module `xp`, resolved on first use."""
         found = self._kernels.get(xp)
         if found is None:
-            found = self._kernels[xp] = _resolve(self, xp)
+            found = self._kernels[xp] = resolve(self, xp)
         return found
 
     # -- calling ------------------------------------------------------------------------------------------------
 
     def _make_public(self, ufunc: str | None) -> Callable[..., Any]:
         if ufunc is not None and self.kind is not None and len(self.inputs) == 2:
-            public = _binary(self, getattr(np, ufunc))
+            public = binary(self, getattr(np, ufunc))
         elif ufunc is not None and len(self.inputs) == 1:
-            public = _unary(self, getattr(np, ufunc))
+            public = unary(self, getattr(np, ufunc))
         else:
 
             def public(*args: Any, **kwargs: Any) -> Any:
@@ -337,8 +339,7 @@ class Op:
             )
         if self.joint is not None:
             result = self.joint(node, g, needs, create_graph)
-            result = list(result) if isinstance(result, tuple | list) else [result]
-            return result
+            return list(result) if isinstance(result, tuple | list) else [result]
         results: list[Any] = []
         for name, wanted in zip(self.inputs, needs):
             rule = self.rules.get(name) if wanted else None
@@ -346,72 +347,9 @@ class Op:
         return results
 
 
-class _Rule:
-    """A derivative rule and where each of its arguments comes from."""
-
-    def __init__(self, record: Op, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.names = function.__code__.co_varnames[1 : function.__code__.co_argcount]
-        self.saved_names = tuple(
-            name
-            for name in self.names
-            if name in record.inputs or (name.startswith("out") and name not in record.params)
-        )
-        for name in self.names:
-            known = name in record.params or name in self.saved_names or name == "needs"
-            if not known and not (name.endswith("_shape") and name[:-6] in record.inputs):
-                raise TypeError(f"the derivative of {record.name} names '{name}', which the op does not have")
-        self.simple = False
-
-    def resolve(self, record: Op) -> None:
-        """Decide the short way: every argument is a saved array."""
-        self.simple = self.names == self.saved_names
-
-    def __call__(self, node: Node, g: Any, needs: tuple[bool, ...], create_graph: bool) -> Any:
-        saved = node.saved
-        if self.simple and not create_graph:
-            return self.function(g, *[saved[name] for name in self.names])
-        arguments = []
-        for name in self.names:
-            if name in self.saved_names:
-                arguments.append(_revive(node, name, saved[name]) if create_graph else saved[name])
-            elif name == "needs":
-                arguments.append(needs)
-            elif name.endswith("_shape") and name not in node.op.params:
-                arguments.append(_input_shape(node, name[:-6]))
-            else:
-                arguments.append(node.attrs[name])
-        return self.function(g, *arguments)
-
-
 def values_of_attributes(record: Op, values: list[Any]) -> dict[str, Any]:
     """The arguments that are not tensors, by name."""
     return {name: value for name, value in zip(record.params, values) if name not in record.inputs}
-
-
-def _revive(node: Node, name: str, array: Any) -> Any:
-    """A saved array as a Tensor in its old place in the graph, for higher derivatives."""
-    if name.startswith("out") and name not in node.op.params:
-        return Tensor._wrap(array, (node, int(name[3:] or 0)))
-    if not node.op.lists:
-        if array is None or not hasattr(array, "dtype"):
-            return array
-        edge = node.edges[node.op.inputs.index(name)]
-        if edge is not None and edge[0].meta[edge[1]][1] != array.dtype:  # it was promoted on the way in
-            from framework.ops.elementwise import to_dtype
-
-            source = Tensor._wrap(array.astype(edge[0].meta[edge[1]][1]), edge)
-            return to_dtype(source, array.dtype)
-        return Tensor._wrap(array, edge)
-    return [Tensor._wrap(item, edge) for item, edge in zip(array, node.edges)]
-
-
-def _input_shape(node: Node, name: str) -> Any:
-    """The shape of an input, which its own node remembers; a list of shapes for a list of inputs."""
-    if name in node.op.lists:
-        return [None if edge is None else edge[0].meta[edge[1]][0] for edge in node.edges]
-    edge = node.edges[node.op.inputs.index(name)]
-    return None if edge is None else edge[0].meta[edge[1]][0]
 
 
 def _explain_shapes(record: Op, values: list[Any], error: ValueError) -> None:
@@ -470,36 +408,6 @@ def _write_out(out: Tensor, result: Any, name: str) -> Tensor:
     return out
 
 
-def _resolve(record: Op, xp: Any) -> Callable[..., Any]:
-    """A backend's kernel in front of the reference, or the reference alone."""
-    forward = record.forward
-
-    def reference(*values: Any) -> Any:
-        return forward(
-            xp,
-            *values[: record.positional],
-            **dict(zip(record.params[record.positional :], values[record.positional :])),
-        )
-
-    if xp is not np:
-        return reference
-    from framework.backends.cpu import KERNELS
-
-    place = KERNELS.get(record.name.lstrip("_"))  # a private op serves the public function of its name
-    if place is None:
-        return reference
-    import importlib
-
-    module, _, function = place.partition(":")
-    fast = getattr(importlib.import_module(module), function)
-
-    def kernel(*values: Any) -> Any:
-        result = fast(*values)
-        return reference(*values) if result is NotImplemented else result
-
-    return kernel
-
-
 def _signature_of(record: Op) -> Callable[..., Any]:
     """The forward without `xp`, for help() and inspect.signature."""
     import types
@@ -521,129 +429,3 @@ def _signature_of(record: Op) -> Callable[..., Any]:
 
     assert isinstance(forward, types.FunctionType)
     return _Described()
-
-
-# -- the short ways for tiny operations ---------------------------------------------------------------------------
-
-
-def _binary(record: Op, ufunc: Any) -> Callable[..., Any]:
-    """A public function that serves two tensors (or a tensor and a number) of one type with few steps."""
-    floats = _FLOATS
-    boolean = record.kind == "bool"
-    general = record.call
-    wrap = Tensor._wrap
-    first, second = record.inputs
-
-    def public(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != 2 or modes.flags & ~GRAD:
-            return general(args, kwargs)
-        a, b = args
-        edge_a = edge_b = None
-        if isinstance(a, Tensor):
-            x = a._data
-            dtype = x.dtype
-            edge_a = a._edge
-            if isinstance(b, Tensor):
-                y = b._data
-                edge_b = b._edge
-                if y.dtype is not dtype or dtype not in floats:
-                    return general(args, kwargs)
-            elif (type(b) is float or type(b) is int) and dtype in floats:
-                y = b
-            else:
-                return general(args, kwargs)
-        elif isinstance(b, Tensor):
-            y = b._data
-            dtype = y.dtype
-            edge_b = b._edge
-            if (type(a) is float or type(a) is int) and dtype in floats:
-                x = a
-            else:
-                return general(args, kwargs)
-        else:
-            if type(a) is np.ndarray and type(b) is np.ndarray and a.dtype is not b.dtype:
-                return general(args, kwargs)
-            return ufunc(a, b)
-        try:
-            array = ufunc(x, y)
-        except ValueError:
-            return general(args, kwargs)  # whose message names the shapes
-        if (edge_a is None and edge_b is None) or boolean or not modes.flags:
-            return wrap(array)
-        node = _new(Node)
-        node.op = record
-        node.edges = (edge_a, edge_b)
-        node.meta = ((array.shape, array.dtype),)
-        node.attrs = record.defaults
-        rules = record.rules
-        names = ()
-        if edge_a is not None:
-            names = rules[first].saved_names
-            if edge_b is not None:
-                names += rules[second].saved_names
-        else:
-            names = rules[second].saved_names
-        output = wrap(array, (node, 0))
-        if names:
-            saved = node.saved = {}
-            versions = node.versions = []
-            for name in names:
-                if name == first:
-                    saved[name] = x
-                    source = a
-                elif name == second:
-                    saved[name] = y
-                    source = b
-                else:
-                    saved[name] = output._data
-                    source = output
-                if isinstance(source, Tensor):
-                    cell = source._cell
-                    if cell is None:
-                        cell = source._cell = Cell()
-                    versions.append((cell, cell.version))
-        else:
-            node.saved = node.versions = ()
-        node.sequence = next(sequence)
-        return output
-
-    return public
-
-
-def _unary(record: Op, ufunc: Any) -> Callable[..., Any]:
-    """A public function that serves one floating tensor without attributes with few steps."""
-    floats = _FLOATS
-    general = record.call
-    wrap = Tensor._wrap
-    (name,) = record.inputs
-
-    def public(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) != 1 or modes.flags & ~GRAD:
-            return general(args, kwargs)
-        a = args[0]
-        if not isinstance(a, Tensor):
-            return ufunc(a) if type(a) is np.ndarray and a.dtype in floats else general(args, kwargs)
-        x = a._data
-        if x.dtype not in floats:
-            return general(args, kwargs)
-        array = ufunc(x)
-        edge = a._edge
-        if edge is None or not modes.flags or not record.rules:
-            return wrap(array)
-        node = _new(Node)
-        node.op = record
-        node.edges = (edge,)
-        node.meta = ((array.shape, array.dtype),)
-        node.attrs = record.defaults
-        output = wrap(array, (node, 0))
-        saved = node.saved = {}
-        versions = node.versions = []
-        for needed in record.rules[name].saved_names:
-            source = a if needed == name else output
-            saved[needed] = source._data
-            cell = source._shared()
-            versions.append((cell, cell.version))
-        node.sequence = next(sequence)
-        return output
-
-    return public

@@ -227,7 +227,8 @@ def _write(target: Any, source: Any, name: str) -> None:
             target[...] = source
     except ValueError:
         raise RuntimeError(
-            f"{name}: the size of the written tensor {list(target.shape)} does not match the source's {list(source.shape)}"
+            f"{name}: the size of the written tensor {list(target.shape)} does not match the source's "
+            f"{list(source.shape)}"
         ) from None
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from framework.core.op import Array, op
+from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
 from framework.ops.linalg import matmul
 from framework.ops.reduce import sum
 from framework.ops.shape import transpose
-from framework.core.tensor import Tensor, check_dim
 
 
 @op(method=False, kind="float")

@@ -4,9 +4,9 @@ from typing import Any
 
 from framework.core.dtype import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
 from framework.core.op import TABLE, Op
+from framework.core.tensor import Tensor
 from framework.core.views import inplace
 from framework.ops import attention, elementwise, index, linalg, random, reduce, shape
-from framework.core.tensor import Tensor
 
 
 def _twin(record: Op) -> Any:
@@ -34,7 +34,8 @@ _METHODS = {
     elementwise: "div clamp conj where",
     reduce: "sum mean var std max min cumsum norm sum_to_size",
     shape: (
-        "reshape view permute transpose t movedim squeeze expand broadcast_to expand_as view_as flatten unflatten narrow "
+        "reshape view permute transpose t movedim squeeze expand broadcast_to expand_as view_as flatten unflatten "
+        "narrow "
         "select unbind split chunk flip tile repeat"
     ),
     index: "nonzero",
@@ -60,28 +61,33 @@ def _bind() -> None:
     for family, names in _METHODS.items():
         for name in names.split():
             setattr(Tensor, name, getattr(family, name))
-    Tensor.where = lambda self, condition, other: elementwise.where(condition, self, other)  # type: ignore[attr-defined]
     for name, function in (("div_", elementwise.div), ("divide_", elementwise.div), ("clamp_", elementwise.clamp)):
         setattr(Tensor, name, _composed_twin(name, function))
-    Tensor.divide = elementwise.div  # type: ignore[attr-defined]
-    Tensor.type = _type  # type: ignore[attr-defined]
     for name, dtype in _CASTS.items():
         setattr(Tensor, name, _cast(dtype))
-    Tensor.real = property(elementwise.real)  # type: ignore[attr-defined]
-    Tensor.imag = property(elementwise.imag)  # type: ignore[attr-defined]
-    Tensor.T = property(lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1)))  # type: ignore[attr-defined]
-    Tensor.mT = property(lambda self: shape.transpose(self, -1, -2))  # type: ignore[attr-defined]
-    Tensor.fill_ = _fill  # type: ignore[attr-defined]
-    Tensor.zero_ = lambda self: _fill(self, 0)  # type: ignore[attr-defined]
-    Tensor.__getitem__ = index.getitem  # type: ignore[method-assign]
+    own: dict[str, Any] = {
+        "where": lambda self, condition, other: elementwise.where(condition, self, other),
+        "divide": elementwise.div,
+        "type": _type,
+        "real": property(elementwise.real),
+        "imag": property(elementwise.imag),
+        "T": property(lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1))),
+        "mT": property(lambda self: shape.transpose(self, -1, -2)),
+        "fill_": _fill,
+        "zero_": lambda self: _fill(self, 0),
+        "__getitem__": index.getitem,
+    }
+    for name, member in own.items():
+        setattr(Tensor, name, member)
     _operators()
 
 
 def _operators() -> None:
     e = elementwise
     forward = {
-        "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.true_divide, "floordiv": e.floor_divide, "mod": e.remainder,
-        "pow": e.pow, "matmul": linalg.matmul, "and": e.bitwise_and, "or": e.bitwise_or, "xor": e.bitwise_xor,
+        "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.true_divide, "floordiv": e.floor_divide,
+        "mod": e.remainder, "pow": e.pow, "matmul": linalg.matmul, "and": e.bitwise_and,
+        "or": e.bitwise_or, "xor": e.bitwise_xor,
     }  # fmt: skip
     for name, function in forward.items():
         setattr(Tensor, f"__{name}__", _guarded(function))
@@ -94,11 +100,11 @@ def _operators() -> None:
     }  # fmt: skip
     for name, twin in twins.items():
         setattr(Tensor, f"__{name}__", getattr(Tensor, twin))
-    Tensor.__neg__ = e.neg  # type: ignore[attr-defined]
-    Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
-    Tensor.__abs__ = e.abs  # type: ignore[attr-defined]
-    Tensor.__invert__ = e.bitwise_not  # type: ignore[attr-defined]
-    Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
+    own = {
+        "neg": e.neg, "pos": lambda self: self, "abs": e.abs, "invert": e.bitwise_not, "hash": lambda self: id(self),
+    }  # fmt: skip
+    for name, function in own.items():
+        setattr(Tensor, f"__{name}__", function)
 
 
 def _guarded(function: Any) -> Any:

@@ -167,8 +167,10 @@ def convolve(
     _check_bias(name, bias, weight.shape[0])
     if min(output_size(source.shape[2:], weight.shape[2:], steps, borders, spreads), default=1) < 1:
         raise RuntimeError(
-            f"Calculated padded input size per channel: ({' x '.join(str(n + 2 * p) for n, p in zip(source.shape[2:], borders))}). "
-            f"Kernel size: ({' x '.join(str((k - 1) * d + 1) for k, d in zip(weight.shape[2:], spreads))}). Kernel size can't be "
+            "Calculated padded input size per channel: "
+            f"({' x '.join(str(n + 2 * p) for n, p in zip(source.shape[2:], borders))}). "
+            f"Kernel size: ({' x '.join(str((k - 1) * d + 1) for k, d in zip(weight.shape[2:], spreads))}). Kernel "
+            "size can't be "
             "greater than actual input size"
         )
     result = conv(source, weight, bias, steps, borders, spreads, groups)
@@ -236,7 +238,8 @@ def convolve_transposed(
     borders, extra = as_sizes(padding, rank, name, "padding"), as_sizes(output_padding, rank, name, "output_padding")
     if any(more >= max(step, spread) for more, step, spread in zip(extra, steps, spreads)):
         raise RuntimeError(
-            f"output padding must be smaller than either stride or dilation, but got output_padding: {extra}, stride: {steps}, "
+            f"output padding must be smaller than either stride or dilation, but got output_padding: {extra}, "
+            f"stride: {steps}, "
             f"dilation: {spreads}"
         )
     _check_bias(name, bias, weight.shape[1] * groups)
@@ -248,7 +251,8 @@ def convolve_transposed(
     )
     if min(size, default=1) < 1:
         raise RuntimeError(
-            f"Given input size per channel: {tuple(source.shape[2:])}. Calculated output size per channel: {size}. Output size is too small"
+            f"Given input size per channel: {tuple(source.shape[2:])}. Calculated output size per channel: {size}. "
+            "Output size is too small"
         )
     result = conv_grad_input(source, weight, size, steps, borders, spreads, groups)
     if bias is not None:
@@ -298,7 +302,8 @@ def _check(name: str, rank: int, input: Any, weight: Any, groups: int, channel_a
     """Whether the input has a batch dimension; RuntimeError for shapes that do not fit."""
     if input.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got input of size: {list(input.shape)}"
+            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got input of size: "
+            f"{list(input.shape)}"
         )
     if weight.ndim != rank + 2:
         raise RuntimeError(
@@ -311,12 +316,14 @@ def _check(name: str, rank: int, input: Any, weight: Any, groups: int, channel_a
     wanted = weight.shape[1] * groups if channel_axis else weight.shape[0]
     if channels != wanted:
         raise RuntimeError(
-            f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have {wanted} "
+            f"Given groups={groups}, weight of size {list(weight.shape)}, expected input{list(input.shape)} to have "
+            f"{wanted} "
             f"channels, but got {channels} channels instead"
         )
     if weight.shape[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {list(weight.shape)}"
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+            f"size {list(weight.shape)}"
         )
     if getattr(input, "dtype", None) != getattr(weight, "dtype", None):
         raise RuntimeError(f"Input type ({input.dtype}) and weight type ({weight.dtype}) should be the same")
@@ -326,7 +333,8 @@ def _check(name: str, rank: int, input: Any, weight: Any, groups: int, channel_a
 def _check_bias(name: str, bias: Any, channels: int) -> None:
     if bias is not None and tuple(bias.shape) != (channels,):
         raise RuntimeError(
-            f"{name}: expected bias to be 1-dimensional with {channels} elements, but got bias of size {list(bias.shape)}"
+            f"{name}: expected bias to be 1-dimensional with {channels} elements, but got bias of size "
+            f"{list(bias.shape)}"
         )
 
 

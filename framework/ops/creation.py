@@ -7,8 +7,8 @@ import numpy as np
 
 from framework.core.device import move
 from framework.core.dtype import as_dtype, category_of_number, dtype_of, get_default_dtype
-from framework.ops.shape import sizes
 from framework.core.tensor import Tensor, as_device
+from framework.ops.shape import sizes
 
 
 def finish(array: Any, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -53,7 +53,8 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     dtype_of(array.dtype)
     if not array.dtype.isnative:
         raise ValueError(
-            "given numpy array has byte order different from the native byte order. Conversion between byte orders is currently not supported."
+            "given numpy array has byte order different from the native byte order. Conversion between byte orders "
+            "is currently not supported."
         )
     return Tensor._make(array.view(np.ndarray) if type(array) is not np.ndarray else array)
 
@@ -187,7 +188,8 @@ def _from_values(data: Any) -> np.ndarray[Any, Any]:
         raise ValueError(f"expected sequences of equal lengths at each depth: {error}") from None
     if array.dtype.kind not in "biufc":
         raise TypeError(
-            f"could not infer a tensor's type from {type(data).__name__}: expected numbers or nested sequences of numbers"
+            f"could not infer a tensor's type from {type(data).__name__}: expected numbers or nested sequences of "
+            "numbers"
         )
     holds_arrays = _holds_arrays(data)
     if array.dtype == np.float64 and not holds_arrays:

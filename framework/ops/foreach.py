@@ -18,7 +18,7 @@ def foreach_sgd(
     nesterov: bool,
     first: bool,
 ) -> Any:
-    """One step of stochastic gradient descent with momentum, as torch.optim.SGD states it; `first` fills the buffers."""
+    """One step of stochastic gradient descent with momentum, as torch.optim.SGD; `first` fills the buffers."""
     for number, (param, grad) in enumerate(zip(params, grads)):
         if weight_decay:
             grad = grad + param * param.dtype.type(weight_decay)

@@ -65,7 +65,8 @@ def index_put(xp: Any, input: Array, value: Array, index: tuple[Any, ...]) -> Ar
         result[index] = value
     except ValueError:
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape "
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of "
+            "shape "
             f"{list(input[index].shape)}"
         ) from None
     return result
@@ -120,7 +121,8 @@ def normalise(index: Any, ndim: int) -> tuple[Any, ...]:
             or hasattr(item, "__index__")
         ):
             raise IndexError(
-                f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                "(got "
                 f"{type(item).__name__})"
             )
         result.append(item)
@@ -276,7 +278,7 @@ def _checked(xp: Any, index: Any, length: int, name: str) -> Any:
     """The index, which must lie in [0, length)."""
     if index.dtype.kind not in "iu":
         raise RuntimeError(f"{name}(): expected an index of integers, got {index.dtype}")
-    if xp is np and index.size and not (0 <= int(index.min()) and int(index.max()) < length):
+    if xp is np and index.size and not (int(index.min()) >= 0 and int(index.max()) < length):
         wrong = int(index.max()) if int(index.max()) >= length else int(index.min())
         error = IndexError if name == "embedding" else RuntimeError
         raise error(f"{name}(): index {wrong} is out of bounds for a dimension of size {length}")

@@ -69,7 +69,8 @@ def dot(input: Any, tensor: Any) -> Any:
     _expect("dot", (input, 1), (tensor, 1))
     if input.shape != tensor.shape:
         raise RuntimeError(
-            f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the same "
+            f"inconsistent tensor size, expected tensor [{input.shape[0]}] and src [{tensor.shape[0]}] to have the "
+            "same "
             "number of elements"
         )
     return matmul(input, tensor)

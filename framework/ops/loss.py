@@ -228,7 +228,8 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 def _check_target(logits: Any, target: Any) -> None:
     if logits.ndim != target.ndim + 1 or tuple(logits.shape[:1] + logits.shape[2:]) != tuple(target.shape):
         raise ValueError(
-            f"Expected a target of shape {[logits.shape[0], *logits.shape[2:]]} for input of shape {list(logits.shape)}, but got "
+            f"Expected a target of shape {[logits.shape[0], *logits.shape[2:]]} for input of shape "
+            f"{list(logits.shape)}, but got "
             f"{list(target.shape)}"
         )
     if target._data.dtype.kind not in "iu":

@@ -152,7 +152,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     """Normalise groups of channels of (N, C, *) over channels and positions."""
     if input.ndim < 2 or input.shape[1] % num_groups:
         raise RuntimeError(
-            f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(input.shape)} "
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(input.shape)} "
             f"and num_groups={num_groups}"
         )
     return norm_act(input, weight, bias, num_groups, eps, 1.0)[0]
@@ -163,7 +164,8 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if tuple(input.shape[input.ndim - len(shape) :]) != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input "
+            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
+            "got input "
             f"of size{list(input.shape)}"
         )
     dims = tuple(range(-len(shape), 0))
@@ -183,7 +185,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Normalise each channel of (N, C, *) over the batch (training) or by running statistics (Ioffe and Szegedy 2015)."""
+    """Normalise each channel of (N, C, *) over the batch (training) or running statistics (Ioffe and Szegedy 2015)."""
     axes = (0, *range(2, input.ndim))
     row = (1, -1, *(1,) * (input.ndim - 2))
     if training:

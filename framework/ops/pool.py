@@ -218,7 +218,7 @@ def avg_pool3d(
 
 def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
     batched, result = _batched(f"adaptive_avg_pool{rank}d", rank, input)
-    wanted = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)
+    wanted: Any = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)
     for axis in range(rank):
         length = result.shape[axis + 2]
         count = length if wanted[axis] is None else wanted[axis]
@@ -279,7 +279,8 @@ def pooled_size(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
 def _batched(name: str, rank: int, input: Any) -> tuple[bool, Any]:
     if input.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(
-            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor, but got input of size {list(input.shape)}"
+            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor, but got input of size "
+            f"{list(input.shape)}"
         )
     batched = bool(input.ndim == rank + 2)
     return batched, input if batched else unsqueeze(input, 0)

@@ -8,10 +8,10 @@ import numpy as np
 from framework.core.dtype import as_dtype, get_default_dtype
 from framework.core.op import Array, op
 from framework.core.random import Generator, default_generator
+from framework.core.tensor import Tensor
 from framework.core.views import check_writable
 from framework.ops.creation import finish
 from framework.ops.shape import sizes
-from framework.core.tensor import Tensor
 
 
 def rand(

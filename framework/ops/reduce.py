@@ -8,8 +8,8 @@ import numpy as np
 
 from framework.core.dtype import CATEGORY, FLOATING, as_dtype
 from framework.core.op import Array, op
-from framework.ops import elementwise as e
 from framework.core.tensor import check_dim
+from framework.ops import elementwise as e
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -44,7 +44,8 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
     if CATEGORY[_dtype(input)] < FLOATING:
         name = "Long" if _dtype(input) == np.int64 else str(_dtype(input))
         raise RuntimeError(
-            f"mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {name}"
+            "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+            f"Got: {name}"
         )
     return e.true_divide(_sum(input, dim, keepdim), _count(input.shape, dim))
 
@@ -279,7 +280,7 @@ def sum_to_size(input: Any, *size: Any) -> Any:
     return result.reshape(shape) if extra else result
 
 
-# -- helpers ------------------------------------------------------------------------------------------------------------
+# -- helpers ----------------------------------------------------------------------------------------------------------
 
 
 def _dtype(value: Any) -> Any:

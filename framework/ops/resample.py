@@ -53,7 +53,8 @@ def interpolate(
         scales = (None,) * rank if recompute_scale_factor else tuple(1 / factor for factor in factors)
     if len(wanted) != rank:
         raise ValueError(
-            f"Input and output must have the same number of spatial dimensions, but got {list(lengths)} and {list(wanted)}"
+            f"Input and output must have the same number of spatial dimensions, but got {list(lengths)} and "
+            f"{list(wanted)}"
         )
     if mode == "area":
         from framework.ops.pool import _adaptive_avg_pool

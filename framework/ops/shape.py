@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from framework.core.op import Array, Arrays, op
-from framework.ops import elementwise as e
 from framework.core.tensor import check_dim
+from framework.ops import elementwise as e
 
 
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
@@ -17,7 +17,7 @@ def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(length) for length in args)
 
 
-# -- views ----------------------------------------------------------------------------------------------------------------
+# -- views ------------------------------------------------------------------------------------------------------------
 
 
 @op(view=True, method=False)
@@ -38,7 +38,7 @@ def reshape(input: Any, shape: Any = (), *more: Any) -> Any:
 
 
 def view(input: Any, size: Any = (), *more: Any) -> Any:
-    """The same memory in another shape (or, with a dtype, read as another type); RuntimeError where that needs a copy."""
+    """The same memory in another shape (or read as another dtype); RuntimeError where that needs a copy."""
     from framework.core.dtype import DType
 
     if isinstance(size, DType):
@@ -174,12 +174,14 @@ def expand(input: Any, size: Any, *more: Any) -> Any:
         have = input.shape[number - extra]
         if have not in (1, full[number]):
             raise RuntimeError(
-                f"The expanded size of the tensor ({full[number]}) must match the existing size ({have}) at non-singleton "
+                f"The expanded size of the tensor ({full[number]}) must match the existing size ({have}) at "
+                "non-singleton "
                 f"dimension {number}.  Target sizes: {list(full)}.  Tensor sizes: {list(input.shape)}"
             )
     if extra < 0:
         raise RuntimeError(
-            f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in "
+            f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the number of "
+            "dimensions in "
             f"the tensor ({input.ndim})"
         )
     return _expand(input, full)
@@ -254,7 +256,8 @@ def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Any, .
         lengths = list(split_size_or_sections)
         if math.fsum(lengths) != total:
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's size at dimension {dim}), "
+                f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's size at dimension "
+                f"{dim}), "
                 f"but got split_sizes={lengths}"
             )
     starts = [int(math.fsum(lengths[:number])) for number in range(len(lengths))]
@@ -299,7 +302,7 @@ def _(g: Any, offset: Any, dim1: Any, dim2: Any) -> Any:
     return diagonal(g, offset, dim1, dim2)
 
 
-# -- copies ---------------------------------------------------------------------------------------------------------------
+# -- copies -----------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -370,7 +373,8 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
                 raise RuntimeError(f"Tensors must have same number of dimensions: got {items[0].ndim} and {item.ndim}")
             if other != axis and item.shape[other] != items[0].shape[other]:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {axis}. Expected size {items[0].shape[other]} but got "
+                    f"Sizes of tensors must match except in dimension {axis}. Expected size {items[0].shape[other]} "
+                    "but got "
                     f"size {item.shape[other]} for tensor number {number} in the list."
                 )
     return _cat(items, axis) if out is None else _cat(items, axis, out=out)
@@ -409,7 +413,7 @@ def repeat(input: Any, repeats: Any, *more: Any) -> Any:
     )
 
 
-_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES: dict[str, Any] = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 @op(method=False)
@@ -475,7 +479,8 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         for (low, high), length in zip(pairs, input.shape):
             if max(low, high) >= length and (low or high):
                 raise RuntimeError(
-                    f"Padding size should be less than the corresponding input dimension, but got: padding ({low}, {high}) "
+                    f"Padding size should be less than the corresponding input dimension, but got: padding ({low}, "
+                    f"{high}) "
                     f"for a dimension of {length} of input {list(input.shape)}"
                 )
     return _pad(input, tuple(pairs), mode, 0.0 if value is None else value)
@@ -494,7 +499,8 @@ def _infer(shape: tuple[int, ...], have: Any) -> tuple[int, ...]:
             if total:
                 raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {total}")
             raise RuntimeError(
-                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 "
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
+                "size -1 "
                 "can be any value and is ambiguous"
             )
         if total % rest == 0:
