@@ -24,8 +24,8 @@ def checked_labels(labels: Volume, names: Mapping[int, str]) -> tuple[NDArray[An
     if lowest < 0 or highest > np.iinfo(np.uint16).max:
         raise ImageError(f"Labels are numbers from 0 to 65535; this map holds {lowest} to {highest}.")
     for number, name in names.items():
-        if number < 1 or not name:
-            raise ImageError(f"Label {number} cannot be named {name!r}: labels start at 1 and names are not empty.")
+        if number < 0 or not name:
+            raise ImageError(f"Label {number} cannot be named {name!r}: labels are not negative and names not empty.")
     compact = array.astype(np.uint8 if highest < 256 else np.uint16)
     present = [int(number) for number in np.flatnonzero(np.bincount(compact.reshape(-1))) if number]
     unnamed = [number for number in present if number not in names]

@@ -20,7 +20,8 @@ def write_nifti_labels(labels: Volume, path: str | os.PathLike[str], names: Mapp
     """Write a label map on its own grid to `path` (.nii or .nii.gz).
 
     Names and colours travel inside the file, as the label table of a Caret XML header extension: the form that
-    TotalSegmentator reads and writes. `read_label_names` reads it back. `names` may name labels that do not occur.
+    TotalSegmentator reads and writes. `read_label_names` reads it back. `names` may name labels that do not occur; a name
+    for the background 0 is not stored.
 
     The file takes its name only after it has been read back with the same voxels on the same grid. The same input
     gives the same bytes. Raises ImageError where the map does not hold labels, or one that has no name.
@@ -48,7 +49,7 @@ def _label_table(names: Mapping[int, str]) -> bytes:
     root = ElementTree.Element("CaretExtension")
     information = ElementTree.SubElement(root, "VolumeInformation", Index="0")
     table = ElementTree.SubElement(information, "LabelTable")
-    for number, name in sorted(names.items()):
+    for number, name in sorted((number, name) for number, name in names.items() if number):
         red, green, blue = (f"{channel / 255:.4f}" for channel in structure(name).colour)
         entry = ElementTree.SubElement(table, "Label", Key=str(number), Red=red, Green=green, Blue=blue, Alpha="1")
         entry.text = name

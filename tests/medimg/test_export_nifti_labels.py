@@ -50,6 +50,15 @@ def test_voxels_grid_and_names_come_back(tmp_path, name, affine):
     assert b"research use only" in bytes(image.header["descrip"])
 
 
+def test_the_background_needs_no_name(tmp_path):
+    path = write_nifti_labels(label_map(), tmp_path / "labels.nii", {0: "background", **NAMES})
+    assert read_label_names(path) == NAMES
+    with pytest.raises(ImageError, match="cannot be named"):
+        write_nifti_labels(label_map(), path, {**NAMES, -1: "nothing"})
+    with pytest.raises(ImageError, match="cannot be named"):
+        write_nifti_labels(label_map(), path, {**NAMES, 2: ""})
+
+
 def test_qform_agrees_or_is_absent(tmp_path):
     """ITK reads the qform first where it has a code."""
     straight = nibabel.load(write_nifti_labels(label_map(oblique()), tmp_path / "a.nii", NAMES)).header
