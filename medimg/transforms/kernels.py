@@ -15,7 +15,7 @@ from numba import njit
 Array = npt.NDArray[Any]
 
 _kernel: Any = njit(nogil=True, cache=True)
-_inline: Any = njit(inline="always")
+_inline: Any = njit(nogil=True, cache=True)
 
 
 @_kernel
@@ -91,6 +91,60 @@ def vote_separable(
                                 found = _vote(source[x + a, y + b, z + c], w * wz[k, c], names, votes, found)
                     label = _winner(names, votes, found)
                 out[i, j, k] = label
+
+
+@_kernel
+def decide_separable(
+    scores: Array,
+    fx: Array,
+    wx: Array,
+    fy: Array,
+    wy: Array,
+    fz: Array,
+    wz: Array,
+    values: Array,
+    out: Array,
+    begin: int,
+    end: int,
+) -> None:
+    """Label values[c] of the channel with the largest interpolated score (C, X, Y, Z), into out[begin:end].
+
+    Of equal scores the first channel's wins. All channels of a row are interpolated before the next row, so the work
+    fits the cache whatever their number.
+    """
+    depth, count, nz = scores.shape[3], out.shape[2], wz.shape[1]
+    straight = nz == 1 and count == depth and fz[0] == 0 and fz[count - 1] == depth - 1
+    line = np.empty(depth, np.float32)
+    score = line if straight else np.empty(count, np.float32)
+    best = np.empty(count, np.float32)
+    which = np.empty(count, np.int32)  # as wide as the scores, so that the comparison is vectorised
+    for i in range(begin, end):
+        for j in range(out.shape[1]):
+            best[:] = -np.inf
+            which[:] = 0
+            for c in range(scores.shape[0]):
+                line[:] = 0.0
+                for a in range(wx.shape[1]):
+                    for b in range(wy.shape[1]):
+                        w = wx[i, a] * wy[j, b]
+                        if w != 0.0:
+                            x, y = fx[i] + a, fy[j] + b
+                            for z in range(depth):
+                                line[z] += w * scores[c, x, y, z]
+                if not straight:
+                    for k in range(count):
+                        start = fz[k]
+                        total = wz[k, 0] * line[start]
+                        for t in range(1, nz):
+                            total += wz[k, t] * line[start + t]
+                        score[k] = total
+                channel = np.int32(c)
+                for k in range(count):
+                    better = score[k] > best[k]
+                    best[k] = score[k] if better else best[k]
+                    which[k] = channel if better else which[k]
+            for k in range(count):
+                out[i, j, k] = values[which[k]]
 
 
 @_kernel

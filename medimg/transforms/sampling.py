@@ -70,9 +70,9 @@ def gather(
     out = np.empty((image.shape[0], *shape), dtype=np.float32)
     matrix = np.ascontiguousarray(matrix[:3], dtype=np.float64)
     if interpolation == "cubic":
-        _by_rows(shape[0], out[0].size, kernels.gather_cubic, image, matrix, subdivide, np.float32(fill), out)
+        by_rows(shape[0], out[0].size, kernels.gather_cubic, image, matrix, subdivide, np.float32(fill), out)
     else:
-        _by_rows(shape[0], out[0].size, kernels.gather_linear, image, matrix, shift, subdivide, np.float32(fill), out)
+        by_rows(shape[0], out[0].size, kernels.gather_linear, image, matrix, shift, subdivide, np.float32(fill), out)
     return out
 
 
@@ -92,7 +92,7 @@ def gather_labels(
     out = np.empty(shape, dtype=coded.dtype)
     matrix = np.ascontiguousarray(matrix[:3], dtype=np.float64)
     value = coded.dtype.type(fill)
-    _by_rows(shape[0], out.size, kernels.gather_labels, coded, matrix, shift, subdivide, nearest, value, out)
+    by_rows(shape[0], out.size, kernels.gather_labels, coded, matrix, shift, subdivide, nearest, value, out)
     return out.astype(labels.dtype, copy=False)
 
 
@@ -226,12 +226,12 @@ def filter_axes(view: np.ndarray, taps: list[Taps]) -> np.ndarray:
         if axis == 2:
             rows = data.shape[0] * data.shape[1]
             flat = data.reshape(rows, size), first, weight, result.reshape(rows, count)
-            _by_rows(rows, result.size, kernels.filter_last, *flat)
+            by_rows(rows, result.size, kernels.filter_last, *flat)
         else:
             outer = int(np.prod(data.shape[:axis]))
             inner = int(np.prod(data.shape[axis + 1 :]))
             blocks = data.reshape(outer, size, inner), first, weight, result.reshape(outer, count, inner)
-            _by_rows(outer * count, result.size, kernels.filter_middle, *blocks)
+            by_rows(outer * count, result.size, kernels.filter_middle, *blocks)
         data = result
     return data.transpose() if backwards else data
 
@@ -254,7 +254,7 @@ def _vote(view: np.ndarray, taps: list[Taps], fill: float) -> np.ndarray:
     coded = _coded(view, int(fill))
     out = np.empty([len(t.first) for t in taps], dtype=coded.dtype)
     flat = [part for t in taps for part in (t.first, t.weight)]
-    _by_rows(out.shape[0], out.size, kernels.vote_separable, coded, *flat, out)
+    by_rows(out.shape[0], out.size, kernels.vote_separable, coded, *flat, out)
     return out.astype(view.dtype, copy=False)
 
 
@@ -300,7 +300,7 @@ def _coded(labels: np.ndarray, fill: int) -> np.ndarray:
     return np.ascontiguousarray(labels, dtype=np.uint8 if low >= 0 and high <= 255 else np.int32)
 
 
-def _by_rows(rows: int, voxels: int, kernel: Callable[..., None], *arguments: Any) -> None:
+def by_rows(rows: int, voxels: int, kernel: Callable[..., None], *arguments: Any) -> None:
     """Run a kernel over all rows, on every core where the work is worth it."""
     workers = min(_cores(), rows, voxels // _SPLIT + 1)
     if workers <= 1:
