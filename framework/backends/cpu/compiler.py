@@ -18,7 +18,7 @@ _PTR = ir.PointerType()
 def emit(function: Callable[..., Any], constants: Mapping[str, Any]) -> str:
     """LLVM IR of `function` and of every kernel it calls, specialised for `constants` (LANES, Float, capitals)."""
     module = ir.Module(name=function.__name__)
-    _Module(module).function(function, constants, exported=True)
+    _Module(module).function(function, constants)
     return str(module)
 
 
@@ -45,7 +45,7 @@ class _Module:
         self.functions: dict[Any, tuple[ir.Function, list[Any], Any]] = {}
 
     def function(
-        self, function: Callable[..., Any], constants: Mapping[str, Any], exported: bool = False
+        self, function: Callable[..., Any], constants: Mapping[str, Any], inline: bool = True
     ) -> tuple[ir.Function, list[Any], Any]:
         key = (function, tuple(sorted(constants.items())))
         if key not in self.functions:
@@ -57,10 +57,13 @@ class _Module:
             signature = ir.FunctionType(
                 ir.VoidType() if result is None else _ir_type(result), [_ir_type(p) for p in parameters]
             )
+            exported = not self.functions
             name = function.__name__ if exported else f"{function.__name__}.{len(self.functions)}"
             code = ir.Function(self.module, signature, name)
             if not exported:
                 code.linkage = "internal"
+                if not inline:
+                    code.attributes.add("noinline")
             self.functions[key] = code, parameters, result
             _Function(self, function, tree, code, parameters, result, types).build()
         return self.functions[key]
@@ -343,7 +346,7 @@ class _Function:
         for keyword in node.keywords:
             assert keyword.arg is not None
             constants[keyword.arg] = self.expression(keyword.value)
-        code, parameters, result = self.owner.function(callee.function, constants)
+        code, parameters, result = self.owner.function(callee.function, constants, callee.inline)
         values = [self.as_type(kind, self.expression(a)).ir for kind, a in zip(parameters, node.args, strict=True)]
         return _Value(result, self.x.call(code, values))
 

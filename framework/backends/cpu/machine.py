@@ -20,8 +20,9 @@ class Kernel:
     Pointers are passed as integer addresses. Compiled code is kept on disk by processor, compiler and source.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], inline: bool = True) -> None:
         self.function = function
+        self.inline = inline
         self.compiled: dict[Any, Any] = {}
         functools.update_wrapper(self, function)
 
@@ -38,6 +39,11 @@ class Kernel:
 def kernel(function: Callable[..., Any]) -> Kernel:
     """Decorator: `function` is written in the kernel language."""
     return Kernel(function)
+
+
+def subroutine(function: Callable[..., Any]) -> Kernel:
+    """Decorator: a large kernel that others call; it is compiled once for each of its specialisations, not at each call."""
+    return Kernel(function, inline=False)
 
 
 @functools.cache

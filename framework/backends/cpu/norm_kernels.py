@@ -9,7 +9,7 @@ from __future__ import annotations
 from framework.backends.cpu.lang import (
     Double, Float, Int, Pointer, Vector, fetch_add, fma, load, local, minimum, splat, store, sum_lanes, unroll, where,
 )  # fmt: skip
-from framework.backends.cpu.machine import kernel
+from framework.backends.cpu.machine import kernel, subroutine
 
 LANES = WIDE = 1  # given when compiling
 
@@ -79,7 +79,7 @@ def moments(
                 c += 1
 
 
-@kernel
+@subroutine
 def moments_wide(base: Pointer[Float], count: Int, channels: Int, mean: Pointer[Double], square: Pointer[Double]):
     """`moments` of WIDE vectors of channels."""
     total = local(Vector, WIDE)
@@ -110,7 +110,7 @@ def moments_wide(base: Pointer[Float], count: Int, channels: Int, mean: Pointer[
             )
 
 
-@kernel
+@subroutine
 def put_moments(mean: Pointer[Double], square: Pointer[Double], middle: Float, rest: Float, power: Float, count: Int):
     """Deviations were taken from the rounded mean `middle`; `rest`, their sum, corrects mean and power."""
     shift = Double(rest) / Double(count)
@@ -223,7 +223,7 @@ def gradient_sums(
             c += 1
 
 
-@kernel
+@subroutine
 def gradient_sums_wide(
     g: Pointer[Float], x: Pointer[Float], count: Int, channels: Int, mid: Pointer[Float], gain: Pointer[Float],
     add: Pointer[Float], slope: Float, total: Pointer[Double], product: Pointer[Double],

@@ -15,13 +15,13 @@ from __future__ import annotations
 from framework.backends.cpu.lang import (
     Float, Int, Pointer, Vector, fetch_add, fma, load, local, minimum, pointer, splat, store, unroll, where,
 )  # fmt: skip
-from framework.backends.cpu.machine import kernel
+from framework.backends.cpu.machine import kernel, subroutine
 
 # mypy: disable-error-code="name-defined"
 TILE = VECTORS = LANES = SIZE = GATHER = ALONE = 1  # given when compiling
 
 
-@kernel
+@subroutine
 def tile(
     table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
     c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
