@@ -1,0 +1,23 @@
+"""Sequences: encodings of DNA, RNA and proteins on the tensor core.
+
+Coordinates are 0-based and half-open.
+"""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "one_hot": "bio.encoding",
+    "decode": "bio.encoding",
+    "reverse_complement": "bio.encoding",
+    "read_genbank": "bio.io",
+    "SequenceError": "bio.errors",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bio' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
