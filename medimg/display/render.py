@@ -183,8 +183,9 @@ def _grey(picture: NDArray[Any], layout: PlaneLayout, frame: _Frame, window: tup
         min((frame.left + frame.width_mm) / layout.column_mm, picture.shape[1]),
         min((frame.top + frame.height_mm) / layout.row_mm, picture.shape[0]),
     )
+    values = picture.astype(np.float32)
     # Interpolation would spread a NaN; black is the lower end of the window.
-    values = np.nan_to_num(picture.astype(np.float32), nan=window[0] - window[1] / 2)
+    values[np.isnan(values)] = window[0] - window[1] / 2
     resized = Image.fromarray(values).resize(frame.size, Image.Resampling.BILINEAR, box=box)
     return np.repeat(apply_window(np.asarray(resized), *window)[:, :, None], 3, axis=2)
 
@@ -199,13 +200,13 @@ def _paint(picture: Picture, labels: NDArray[np.integer[Any]], settings: Style) 
     painted = labels != 0
     numbers = labels[painted]
     present, place = np.unique(numbers, return_inverse=True)
-    palette = np.array([_colour(int(number), settings) for number in present], dtype=np.float32).reshape(-1, 3)
-    colour = palette[place]
-    alpha = np.full(len(colour), np.clip(settings.alpha, 0.0, 1.0), dtype=np.float32)
+    colours = np.array([_colour(int(number), settings) for number in present], dtype=np.uint16).reshape(-1, 3)
+    opacity = np.full(numbers.shape, round(256 * min(max(settings.alpha, 0.0), 1.0)), dtype=np.uint16)
     if settings.outline:
-        alpha[_border(labels)[painted]] = 1.0
-    mixed = picture[painted] * (1 - alpha[:, None]) + colour * alpha[:, None]
-    picture[painted] = (mixed + 0.5).astype(np.uint8)
+        opacity[_border(labels)[painted]] = 256
+    # Grey in, so one channel is enough; 16 bits hold 255 * 256.
+    grey = picture[..., 0][painted].astype(np.uint16) * (256 - opacity)
+    picture[painted] = (grey[:, None] + colours[place] * opacity[:, None] + 128) >> 8
 
 
 def _border(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:

@@ -49,7 +49,8 @@ def apply_window(values: NDArray[Any], level: float, width: float) -> NDArray[np
     """
     scaled = np.subtract(values, level - width / 2, dtype=np.float32)
     scaled *= 255.0 / width
-    np.clip(np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0), 0.0, 255.0, out=scaled)
+    np.clip(scaled, 0.0, 255.0, out=scaled)
+    scaled[np.isnan(scaled)] = 0.0
     scaled += 0.5
     return scaled.astype(np.uint8)
 

@@ -20,8 +20,8 @@ def write_nifti_labels(labels: Volume, path: str | os.PathLike[str], names: Mapp
     """Write a label map on its own grid to `path` (.nii or .nii.gz).
 
     Names and colours travel inside the file, as the label table of a Caret XML header extension: the form that
-    TotalSegmentator reads and writes. `read_label_names` reads it back. `names` may name labels that do not occur; a name
-    for the background 0 is not stored.
+    TotalSegmentator reads and writes. `read_label_names` reads it back. `names` may name labels that do not occur; a
+    name for the background 0 is not stored.
 
     The file takes its name only after it has been read back with the same voxels on the same grid. The same input
     gives the same bytes. Raises ImageError where the map does not hold labels, or one that has no name.
