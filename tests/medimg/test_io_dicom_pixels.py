@@ -7,11 +7,13 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_factory import lps_affine, make_enhanced, make_series, phantom, save, set_pixels
+from PIL import Image
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
@@ -224,6 +226,18 @@ class TestTransferSyntaxes:
         assert pydicom.dcmread(tmp_path / "packed" / "IM0000").file_meta.TransferSyntaxUID == JPEGLosslessSV1
         volume = medimg.read(tmp_path / "packed")
         np.testing.assert_array_equal(volume.array, stored.astype(int) - 1024)
+
+    def test_jpeg_baseline(self, tmp_path):
+        smooth = np.add.outer(np.arange(48), 2 * np.arange(40)).astype(np.uint8)  # (X, Y)
+        (ds,) = series(smooth[:, :, np.newaxis], modality="MR", slope=None)
+        packed = io.BytesIO()
+        Image.fromarray(smooth.T).save(packed, "JPEG", quality=95)
+        ds.PixelData = pydicom.encaps.encapsulate([packed.getvalue()])
+        ds["PixelData"].VR = "OB"
+        ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        volume = medimg.read(save([ds], tmp_path))
+        np.testing.assert_array_equal(volume.array[:, :, 0].T, np.asarray(Image.open(packed)))
+        assert "with loss" in " ".join(volume.provenance.notes)
 
     def test_near_lossless_is_near_and_said(self, tmp_path):
         datasets = series()

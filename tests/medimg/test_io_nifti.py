@@ -170,6 +170,25 @@ class TestDamage:
         with pytest.raises(ImageError, match="incomplete"):
             medimg.read(path)
 
+    def test_a_flipped_bit_in_a_gz_never_gives_wrong_values(self, tmp_path):
+        array = noise((20, 20, 20))
+        path = save(tmp_path, array, np.eye(4))
+        data = path.read_bytes()
+        for at in np.random.default_rng(0).integers(20, len(data), 40):
+            flipped = bytearray(data)
+            flipped[at] ^= 0x10
+            path.write_bytes(flipped)
+            with pytest.raises(ImageError, match="damaged"):
+                medimg.read(path)
+
+    def test_several_gzip_members_in_a_row(self, tmp_path):
+        array = noise((20, 20, 20))
+        raw = save(tmp_path, array, np.eye(4), "x.nii").read_bytes()
+        (tmp_path / "x.nii.gz").write_bytes(
+            b"".join(gzip.compress(raw[k : k + 3000]) for k in range(0, len(raw), 3000))
+        )
+        np.testing.assert_array_equal(medimg.read(tmp_path / "x.nii.gz").array, array)
+
     def test_a_header_that_asks_for_more_than_the_memory(self, tmp_path):
         path = save(tmp_path, noise(), np.eye(4))
         raw = bytearray(gzip.decompress(path.read_bytes()))
