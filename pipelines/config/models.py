@@ -31,6 +31,7 @@ class Case(Section):
         "the others are cut off before training",
     )
     weight: float = Field(1.0, gt=0, description="how often patches are drawn from this case, relative to the others")
+    joins_at: float = Field(0.0, ge=0, lt=1, description="share of the training that passes before the case joins in")
 
     @field_validator("labelled_slices")
     @classmethod
@@ -69,6 +70,8 @@ class Data(Section):
     def _one_source(self) -> "Data":
         if bool(self.cases) == (self.folder is not None):
             raise ValueError("give either cases or folder, one of them")
+        if self.cases and all(case.joins_at > 0 for case in self.cases):
+            raise ValueError("no case is there from the beginning: one needs joins_at 0")
         return self
 
 

@@ -101,7 +101,8 @@ def _other_scan(
 ) -> dict[str, float]:
     """Agreement of a model that never saw this study: another scanner, another contrast phase."""
     console.print("For comparison, a shorter training on the other scan alone:", highlight=False)
-    rest = tuple(case for case in config.data.cases if case is not task.case)
+    others = (case for case in config.data.cases if case != task.case)
+    rest = tuple(case.model_copy(update={"joins_at": 0.0}) for case in others)
     alone = config.model_copy(
         update={
             "name": f"{config.name}_other_scan",

@@ -27,6 +27,7 @@ class LoadedCase:
     label_sha256: str
     labelled_slices: tuple[int, int] | None
     weight: float
+    joins_at: float
 
     def voxels(self, labels: dict[str, int]) -> dict[str, int]:
         """Number of voxels of each structure."""
@@ -131,6 +132,7 @@ def load_case(case: Case, root: Path, table: dict[int, int], config: Config, num
         label_sha256=label.provenance.sha256 or "",
         labelled_slices=case.labelled_slices,
         weight=case.weight,
+        joins_at=case.joins_at,
     )
 
 

@@ -1,5 +1,6 @@
 """From loaded cases to what the network trains on: spacing and intensities fixed, patches that can be drawn."""
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,14 @@ from pipelines.preprocess import crop_to_body, darkest, standardise, to_grid
 from pipelines.train.cases import LoadedCase
 
 if TYPE_CHECKING:
-    from medimg.data import PatchDataset
+    from medimg.data.patches import Patch
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Training data at the network's spacing, with all that prediction must repeat."""
 
-    patches: "PatchDataset"
+    patches: "PhasedPatches"
     spacing: tuple[float, float, float]
     intensity: Intensity
     fingerprint: Fingerprint
@@ -29,7 +30,7 @@ class Prepared:
 def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
     """Fix spacing and intensities from the training images (or the configuration), resample, standardise."""
     from medimg import transforms
-    from medimg.data import PatchDataset, make_case
+    from medimg.data import make_case
 
     spacing = config.preprocessing.spacing or _median_spacing(cases)
     intensity, foreground = _intensity(config, cases)
@@ -44,15 +45,7 @@ def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
         image = image.with_array(standardise(image.array, intensity))
         ready.append(make_case(image, label, group=case.name, fill=darkest(intensity)))
     training = config.training
-    patches = PatchDataset(
-        ready,
-        training.patch_size,
-        length=training.iterations * training.batch_size,
-        seed=training.seed,
-        foreground=training.foreground_fraction,
-        augmentation=_augmentation(config),
-        case_weights=[case.weight for case in cases],
-    )
+    patches = PhasedPatches(config, ready, cases)
     extent = [size * step for size, step in zip(training.patch_size, spacing, strict=True)]
     fingerprint = Fingerprint(
         images=tuple(appearance(case.image) for case in cases),
@@ -60,6 +53,39 @@ def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
         patch_extent=(extent[0], extent[1], extent[2]),
     )
     return Prepared(patches, spacing, intensity, fingerprint, tuple(_source(config, case) for case in cases))
+
+
+class PhasedPatches:
+    """The patches of a whole run by number, 0 to iterations x batch size; cases join when their time has come.
+
+    A patch depends on the seed and its number alone, so a resumed run draws the same.
+    """
+
+    def __init__(self, config: Config, ready: Sequence[Any], cases: Sequence[LoadedCase]) -> None:
+        from medimg.data import PatchDataset
+
+        training = config.training
+        self._length = training.iterations * training.batch_size
+        moments = sorted({case.joins_at for case in cases})
+        self._begins = [round(moment * training.iterations) * training.batch_size for moment in moments]
+        self._phases = [
+            PatchDataset(
+                ready,
+                training.patch_size,
+                length=self._length,
+                seed=training.seed,
+                foreground=training.foreground_fraction,
+                augmentation=_augmentation(config),
+                case_weights=[case.weight if case.joins_at <= moment else 0.0 for case in cases],
+            )
+            for moment in moments
+        ]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> "Patch":
+        return self._phases[bisect.bisect_right(self._begins, index) - 1][index]
 
 
 def _median_spacing(cases: Sequence[LoadedCase]) -> tuple[float, float, float]:
