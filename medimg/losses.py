@@ -48,18 +48,21 @@ class DiceLoss(nn.Module):
         self.register_buffer("weight", _as_weight(weight))
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        if not self.include_background and logits.shape[1] == 1:
+            raise ValueError("include_background=False leaves nothing of a single channel")
         members, valid = membership(target, tuple(logits.shape), self.ignore_index)
-        probabilities = _activate(logits, self.activation)
+        # Sums by einsum: one pass over memory each, and no product is kept. Members are zero where a voxel is ignored.
+        p, t = _activate(logits, self.activation).flatten(2), members.flatten(2)
+        overlap = framework.einsum("ncv,ncv->nc", p, t)
+        q = p * p if self.squared else p
+        counts = framework.ones(t.shape[0], t.shape[2]) if valid is None else valid.flatten(1)
+        both = framework.einsum("ncv,nv->nc", q, counts) + framework.einsum(
+            "ncv,nv->nc", t * t if self.squared else t, counts
+        )
+        if self.batch:
+            overlap, both = overlap.sum(0), both.sum(0)
         if not self.include_background:
-            if logits.shape[1] == 1:
-                raise ValueError("include_background=False leaves nothing of a single channel")
-            probabilities, members = probabilities[:, 1:], members[:, 1:]
-        if valid is not None:
-            probabilities = probabilities * valid  # members are zero there already
-        axes = (0, *range(2, logits.ndim)) if self.batch else tuple(range(2, logits.ndim))
-        overlap = (probabilities * members).sum(axes)
-        p, t = (probabilities * probabilities, members * members) if self.squared else (probabilities, members)
-        both = p.sum(axes) + t.sum(axes)
+            overlap, both = overlap[..., 1:], both[..., 1:]
         if self.jaccard:
             both = 2.0 * (both - overlap)
         loss = 1.0 - (2.0 * overlap + self.smooth[0]) / (both + self.smooth[1])
@@ -191,17 +194,17 @@ def membership(target: Tensor, logits_shape: tuple[int, ...], ignore_index: int 
     if tuple(target.shape) == logits_shape and (classes > 1 or ignore_index is None):
         return target.detach().to(framework.float32), None
     labels = class_numbers(target, logits_shape)
-    valid = None if ignore_index is None else (labels != ignore_index).to(framework.float32).unsqueeze(1)
-    if classes == 1:  # one channel: the structure itself
-        members = (labels.unsqueeze(1)).to(framework.float32)
-        return (members if valid is None else members * valid), valid
-    # Channels last in memory, as the logits of convolutions are.
-    members = (labels.unsqueeze(-1) == framework.arange(classes)).to(framework.float32).movedim(-1, 1)
-    if valid is not None:
-        members = members * valid
+    ignored = None if ignore_index is None else labels == ignore_index
+    if ignored is None or not bool(ignored.any()):
+        valid, known = None, labels
     else:
-        _refuse_unknown(labels, classes)
-    return members, valid
+        valid, known = (~ignored).to(framework.float32).unsqueeze(1), framework.where(ignored, 0, labels)
+        labels = framework.where(ignored, classes, labels)  # the number of no class
+    if classes == 1:  # one channel: the structure itself
+        return known.unsqueeze(1).to(framework.float32), valid
+    _refuse_unknown(known, classes)
+    # Channels last in memory, as the logits of convolutions are.
+    return (labels.unsqueeze(-1) == framework.arange(classes)).to(framework.float32).movedim(-1, 1), valid
 
 
 def _refuse_unknown(labels: Tensor, classes: int) -> None:

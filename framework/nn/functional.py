@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import framework
 from framework.core.tensor import Tensor
 from framework.core.views import check_writable, commit
@@ -189,7 +191,9 @@ def softsign(input: Tensor) -> Tensor:
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Leaky ReLU with the slopes `weight`: one, or one per channel (dimension 1)."""
-    if weight.numel() != 1:
+    if weight.numel() == 1:
+        weight = weight.reshape(())
+    else:
         if input.ndim < 2 or input.shape[1] != weight.numel():
             raise RuntimeError(
                 f"Mismatch of parameter numbers and input channel size: {weight.numel()} slopes for {list(input.shape)}"
@@ -225,7 +229,9 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x1 . x2 / (||x1|| ||x2||) along `dim`, each norm at least `eps`."""
+    """x1 . x2 / (||x1|| ||x2||) along `dim`, each norm at least `eps`; the two are broadcast first."""
+    shape = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
+    x1, x2 = x1.expand(shape), x2.expand(shape)
     lengths = x1.norm(2, dim).clamp(min=eps) * x2.norm(2, dim).clamp(min=eps)
     return (x1 * x2).sum(dim) / lengths
 

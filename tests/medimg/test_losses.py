@@ -157,6 +157,15 @@ def test_ignored_voxels_count_nowhere():
     assert x.grad.numpy()[:, :, :2].any()
 
 
+def test_a_class_may_be_the_ignored_one():
+    logits = RNG.standard_normal((1, 3, 4, 4)).astype(np.float32)
+    target = RNG.integers(0, 3, (1, 4, 4))
+    renamed = np.where(target == 0, 255, target)
+    first = DiceCELoss(ignore_index=0)(as_tensor(logits), as_tensor(target))
+    second = DiceCELoss(ignore_index=255)(as_tensor(logits), as_tensor(renamed))
+    assert first.item() == pytest.approx(second.item(), rel=1e-6)
+
+
 def test_a_batch_of_ignored_voxels_has_a_finite_loss():
     x = as_tensor(RNG.standard_normal((1, 3, 4, 4)).astype(np.float32)).requires_grad_()
     for activation in ("softmax", "sigmoid"):
@@ -228,6 +237,7 @@ def test_deep_supervision_weights_and_levels():
         (lambda x, t: DiceLoss()(x, t[:, :3]), "need class numbers"),
         (lambda x, t: DiceLoss()(x, t + 5), "the target holds class 7, but the logits have classes 0 to 2"),
         (lambda x, t: DiceLoss()(x, t - 5), "the target holds class -5"),
+        (lambda x, t: DiceLoss(ignore_index=1)(x, t + 1), "the target holds class 3"),
         (lambda x, t: DiceLoss()(x[:, :1], t), "use activation='sigmoid'"),
         (lambda x, t: DiceLoss("sigmoid", include_background=False)(x[:, :1], t), "leaves nothing"),
         (lambda x, t: DiceLoss("tanh"), "activation must be"),
