@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # mm. Positions are decimal strings of up to 16 characters.
 _TOLERANCE = 1e-3
+# How far a source image may lie from the slice of the regular grid that the reader made of it: in its plane (mm), and
+# along the normal as a fraction of the slice distance. A slice out of place is out by a whole distance.
+_IN_PLANE, _THROUGH = 0.15, 0.25
 
 
 def prove_segmentation(
@@ -31,11 +34,11 @@ def prove_segmentation(
     dataset = pydicom.dcmread(file)
     found = np.zeros_like(segments)
     sums = np.zeros((len(present) + 1, 4))
-    apart = 0.0
+    in_plane = through = 0.0
     for index, plane, numbers in _frames(dataset):
         affine = _frame_affine(dataset, index)
-        slot, distance = _slot(affine, source)
-        apart = max(apart, distance)
+        slot, aside, along = _slot(affine, source)
+        in_plane, through = max(in_plane, aside), max(through, along)
         for number in numbers:
             mask = plane == number
             found[:, :, slot][mask.T] = number
@@ -45,17 +48,16 @@ def prove_segmentation(
             sums[number] += [*(affine[:3, :2] @ places + affine[:3, 3] * count), count]
     if not np.array_equal(found, segments):
         raise ImageError("The DICOM SEG read back does not hold the voxels that were written; nothing was saved.")
-    # Series may be uneven within the reader's tolerance; a slice out of place is out by a whole step.
-    if apart > max(_TOLERANCE, 0.25 * source.spacing[2]):
+    if in_plane > _IN_PLANE or through > _THROUGH * source.spacing[2]:
         raise ImageError(
-            f"The source's images lie up to {apart:.3g} mm from its voxels: give the volume as it was read, "
-            "before it was reoriented or resampled."
+            f"The source's images lie up to {max(in_plane, through):.3g} mm from its voxels: give the volume as it was "
+            "read, before it was reoriented or resampled."
         )
     wanted = centroids(labels.array, labels.affine, list(present))
     for number, label in enumerate(present, start=1):
         centre = sums[number, :3] / sums[number, 3]
         off = float(np.linalg.norm(centre - wanted[label]))
-        if off > _TOLERANCE + apart:
+        if off > _TOLERANCE + np.hypot(in_plane, through):
             raise ImageError(f"Label {label} lies {off:.3g} mm from its place in the DICOM SEG; nothing was saved.")
 
 
@@ -95,12 +97,13 @@ def _group(dataset: "Dataset", index: int, name: str) -> "Dataset":
     raise ImageError(f"Frame {index + 1} of the DICOM SEG has no {keyword}; nothing was saved.")
 
 
-def _slot(affine: NDArray[np.float64], source: Volume) -> tuple[int, float]:
-    """The source's slice nearest to a frame, and how far (mm) a corner of the frame is from it."""
+def _slot(affine: NDArray[np.float64], source: Volume) -> tuple[int, float, float]:
+    """The source's slice nearest to a frame, and how far (mm) its corners are from it: in plane, and through."""
     columns, rows, slices = source.shape
     corners = np.array([[0, 0], [columns - 1, 0], [0, rows - 1], [columns - 1, rows - 1]], dtype=float)
     places = corners @ affine[:3, :2].T + affine[:3, 3]
-    along = source.world_to_voxel(places[0])[2]
-    slot = int(np.clip(np.rint(along), 0, slices - 1))
-    expected = source.voxel_to_world(np.column_stack([corners, np.full(4, slot)]))
-    return slot, float(np.linalg.norm(places - expected, axis=1).max())
+    slot = int(np.clip(np.rint(source.world_to_voxel(places[0])[2]), 0, slices - 1))
+    off = places - source.voxel_to_world(np.column_stack([corners, np.full(4, slot)]))
+    through = off @ affine[:3, 2]
+    aside = np.linalg.norm(off - through[:, None] * affine[:3, 2], axis=1)
+    return slot, float(aside.max()), float(np.abs(through).max())

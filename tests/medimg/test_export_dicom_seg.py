@@ -190,6 +190,11 @@ def test_a_source_that_is_not_as_it_was_read_is_refused(axial, tmp_path):
     mirrored = replace(source, array=source.array[::-1], affine=source.affine @ turn)
     with pytest.raises(ImageError, match="as it was read"):
         write_dicom_seg(labels, tmp_path / "seg.dcm", mirrored, NAMES, MODEL)
+    shift = np.eye(4)
+    shift[0, 3] = 0.3
+    shifted = replace(source, affine=shift @ source.affine)
+    with pytest.raises(ImageError, match=r"0\.3 mm from its voxels"):
+        write_dicom_seg(replace(labels, affine=shifted.affine), tmp_path / "seg.dcm", shifted, NAMES, MODEL)
     cropped = replace(source, array=source.array[:, 1:])
     with pytest.raises(ImageError, match="as it was read"):
         write_dicom_seg(replace(labels, array=labels.array[:, 1:]), tmp_path / "seg.dcm", cropped, NAMES, MODEL)
