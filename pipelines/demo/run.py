@@ -74,7 +74,14 @@ def run_demo(
     )
     _note_scores(model, comparison)
     result = write_results(
-        model, study, _completed(labels, task), output / "study", None, seconds, comparison=comparison, events=log
+        model,
+        study,
+        completed(labels, task),
+        output / "study",
+        seconds=seconds,
+        comparison=comparison,
+        notes=[_origin_of_slices(task)],
+        events=log,
     )
     console.print(agreement_table(comparison, task.unseen_slices))
     _where_to_look(console, result, output, time.perf_counter() - begin)
@@ -124,12 +131,17 @@ def _other_scan(
     return agreement
 
 
-def _completed(labels: "Volume", task: Task) -> "Volume":
+def completed(labels: "Volume", task: Task) -> "Volume":
     """The given contours where there are some, the model's on the other slices."""
     import numpy as np
 
     array = np.where(task.shown, task.reference.array, labels.array).astype(labels.array.dtype)
     return labels.with_array(array)
+
+
+def _origin_of_slices(task: Task) -> str:
+    first, end = task.case.labelled_slices or (0, 0)
+    return f"Slices {first + 1} to {end}, counted from the feet, hold the given labels; the others are the model's."
 
 
 def _note_scores(model: Model, comparison: Comparison) -> Card:

@@ -24,8 +24,7 @@ def find_samples(given: Path | None) -> Path:
     folder = given or next((path for path in (here, Path.cwd() / "data_samples") if path.is_dir()), None)
     if folder is None:
         raise InputError(
-            "the sample scans are not here: they come with the repository, not with the installed package; "
-            "name their folder with --data data_samples"
+            "the sample scans are not here; name the data_samples folder of the repository with --data FOLDER"
         )
     absent = [name for name in ("ct_dicom", "ct_nifti") if not (folder / name).is_dir()]
     if absent:

@@ -72,7 +72,7 @@ def failure_cause(exit_code: int, events: Path, log: Path) -> str:
     for line in reversed(lines):
         text = line.strip(" │╭╮╰╯─")
         if text:
-            return text
+            return text.removeprefix("Error: ")
     return f"The process ended with exit code {exit_code} and said nothing."
 
 

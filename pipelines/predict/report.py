@@ -91,7 +91,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         "Voxel size": " x ".join(f"{step:.3g}" for step in source["spacing_mm"]) + " mm",
         "Axes": source["axes"],
     }
-    return facts | {f"Note {number}": note for number, note in enumerate(source["notes"], start=1)}
+    notes = [*record["notes"], *source["notes"]]
+    return facts | {f"Note {number}": note for number, note in enumerate(notes, start=1)}
 
 
 def _provenance(model: Model, record: Mapping[str, Any]) -> dict[str, str]:

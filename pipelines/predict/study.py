@@ -113,12 +113,17 @@ def write_results(
     formats: Sequence[str] | None = None,
     seconds: dict[str, float] | None = None,
     comparison: Comparison | None = None,
+    notes: Sequence[str] = (),
     events: EventLog | None = None,
 ) -> StudyResult:
-    """Write a label map in the formats asked for, with `result.json`; every file is whole or absent."""
+    """Write a label map in the formats asked for, with `result.json`; every file is whole or absent.
+
+    `notes` say what else a reader must know of these labels.
+    """
     events = events or EventLog()
     events.write("write", message="writing results")
     record = _record(model, study, labels)
+    record["notes"] = list(notes)
     record["seconds"] = dict(seconds or {})
     if comparison is not None:
         record["agreement"] = {
