@@ -133,7 +133,8 @@ def axis_taps(source_size: int, target_size: int, scale: float, offset: float, k
         slope = bump * (distance - (bump * distance).sum(axis=1, keepdims=True) / bump.sum(axis=1, keepdims=True))
         lever = (slope * distance).sum(axis=1, keepdims=True)
         moment = (weight * distance).sum(axis=1, keepdims=True)
-        weight = weight - np.where(whole, moment / np.where(whole, lever, 1.0), 0.0) * slope
+        known = whole & (lever > 1e-6)
+        weight = weight - np.where(known, moment / np.where(known, lever, 1.0), 0.0) * slope
     while weight.shape[1] > 1 and not np.any(np.abs(weight[:, -1]) > 1e-7):
         weight = weight[:, :-1]
     return Taps(int(within[0]), first, np.ascontiguousarray(weight, dtype=np.float32))

@@ -421,6 +421,16 @@ class TestResample:
         assert np.abs(resample_to(fine, oblique).array - 0.5).max() < 0.2
         assert np.abs(resample_to(fine, oblique, antialias=False).array - 0.5).max() > 0.3
 
+    @pytest.mark.parametrize("label", [False, True])
+    def test_spacing_off_by_rounding_only(self, label):
+        """Scales of 1 + 1e-10, with another axis that does change."""
+        volume = Volume(np.random.default_rng(0).integers(0, 3, (6, 6, 6)).astype(np.uint8), np.eye(4))
+        target = Grid((6, 6, 12), np.diag([1 + 1e-10, 1 - 1e-10, 0.5, 1]))
+        target.affine[2, 3] = -0.25
+        result = resample_to(volume, target, label=label).array
+        assert np.allclose(result[..., 0], volume.array[..., 0], atol=1e-6)
+        assert np.allclose(result[..., -1], volume.array[..., -1], atol=1e-6)
+
     def test_none_keeps_a_spacing(self):
         volume = coded((4, 4, 4), affine_of((1, 2, 3)))
         assert resample(volume, (2, None, None)).spacing == pytest.approx((2, 2, 3))
