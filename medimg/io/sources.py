@@ -5,7 +5,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -29,11 +29,13 @@ class Entry:
     path: Path
     member: str | None
     size: int
+    alias: str | None = None
+    """What messages call it instead of its name, where that names the patient."""
 
     @property
     def name(self) -> str:
         """Last part of the name, for messages: the folders above often spell a patient's name."""
-        return (self.member or str(self.path)).replace("\\", "/").rsplit("/", 1)[-1]
+        return self.alias or (self.member or str(self.path)).replace("\\", "/").rsplit("/", 1)[-1]
 
 
 class Source:
@@ -42,6 +44,7 @@ class Source:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._zip: zipfile.ZipFile | None = None
+        self._alias: str | None = None
         self.notes: list[str] = []
         try:
             mode = self.path.stat().st_mode
@@ -64,7 +67,16 @@ class Source:
     @property
     def name(self) -> str:
         """Last part of the path, for messages."""
-        return self.path.name or self.path.resolve().name
+        return self._alias or self.path.name or self.path.resolve().name
+
+    def discreet(self, entry: Entry, words: set[str], alias: str) -> Entry:
+        """The entry under `alias` where its name holds one of the words (lower case) that name a patient.
+
+        From then on messages call the source itself "the study", if its name holds one.
+        """
+        if any(word in self.path.name.lower() for word in words):
+            self._alias = "the study"
+        return replace(entry, alias=alias) if any(word in entry.name.lower() for word in words) else entry
 
     @property
     def is_single_file(self) -> bool:

@@ -6,6 +6,7 @@ functional groups (PS3.3 C.7.6.16). Everything that is no grey-scale image is se
 
 import hashlib
 import io
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from medimg.errors import ImageError
 from medimg.geometry import ORTHOGONAL_TOLERANCE
 from medimg.io.quiet import quiet
-from medimg.io.sources import Entry, require_memory
+from medimg.io.sources import Entry, Source, require_memory
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -121,11 +122,14 @@ class SetAside:
     modality: str = ""
 
 
-def parse(data: bytes, entry: Entry) -> ImageObject | SetAside:
+def parse(source: Source, entry: Entry) -> ImageObject | SetAside:
     """Read the header of one DICOM file. Raises ImageError where it cannot be read at all."""
+    data = source.read(entry)
+    sha256 = hashlib.sha256(data).hexdigest()
     with quiet() as warnings:
         dataset = open_dataset(data, entry.name, pixels=False)
-        found = _describe(dataset, entry, hashlib.sha256(data).hexdigest())
+        entry = source.discreet(entry, _identifiers(dataset), f"file {sha256[:8]}")
+        found = _describe(dataset, entry, sha256)
     if isinstance(found, SetAside):
         return found
     image, planes = found
@@ -319,6 +323,15 @@ def _units(modality: str, slope: Vector | None, look: Look) -> str:
     if kind in _RESCALE_TYPES:
         return kind
     return "HU" if modality == "CT" and not kind else "unknown"
+
+
+def _identifiers(dataset: "Dataset") -> set[str]:
+    """Words, in lower case, that name the patient: people name files and folders by them."""
+    words: set[str] = set()
+    for keyword in ("PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames"):
+        value = text(dataset, keyword).lower()
+        words |= {value, *re.split(r"[^\w]+|_", value)}
+    return {word for word in words if len(word) > 2}
 
 
 def _sop_class(dataset: "Dataset") -> tuple[str, bool]:

@@ -113,7 +113,7 @@ def _parse_all(source: Source, entries: Sequence[Entry]) -> tuple[list[ImageObje
     aside: list[SetAside] = []
     for entry in entries:
         try:
-            found = parse(source.read(entry), entry)
+            found = parse(source, entry)
         except ImageError:
             if len(entries) == 1:
                 raise

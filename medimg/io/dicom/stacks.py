@@ -168,9 +168,10 @@ def _split(planes: list[Plane]) -> list[list[Plane]] | None:
 def _conflict(planes: list[Plane]) -> str:
     runs = _coincident(planes)
     places = [float(np.asarray(run[0].position) @ normal(run[0])) for run in runs]
+    count = "1 place" if len(places) == 1 else f"{len(places)} places"
     return (
-        f"different pictures lie at the same place ({len(runs)} places, {_list_mm(places)} along the normal) and "
-        "nothing in the headers tells them apart; separate them into folders"
+        f"different pictures lie at the same place ({count}, {_list_mm(places)} along the normal) and nothing in the "
+        "headers tells them apart; separate them into folders"
     )
 
 
