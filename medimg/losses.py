@@ -127,7 +127,7 @@ class DiceCELoss(nn.Module):
         labels = class_numbers(target, tuple(logits.shape))
         if self.ignore_index is None:
             return F.cross_entropy(logits, labels, weight)
-        if bool((labels == self.ignore_index).all()):
+        if bool(labels.eq(self.ignore_index).all()):
             return (logits * 0.0).sum()
         return F.cross_entropy(logits, labels, weight, ignore_index=self.ignore_index)
 
@@ -194,7 +194,7 @@ def membership(target: Tensor, logits_shape: tuple[int, ...], ignore_index: int 
     if tuple(target.shape) == logits_shape and (classes > 1 or ignore_index is None):
         return target.detach().to(framework.float32), None
     labels = class_numbers(target, logits_shape)
-    ignored = None if ignore_index is None else labels == ignore_index
+    ignored = None if ignore_index is None else labels.eq(ignore_index)
     if ignored is None or not bool(ignored.any()):
         valid, known = None, labels
     else:
@@ -204,7 +204,7 @@ def membership(target: Tensor, logits_shape: tuple[int, ...], ignore_index: int 
         return known.unsqueeze(1).to(framework.float32), valid
     _refuse_unknown(known, classes)
     # Channels last in memory, as the logits of convolutions are.
-    return (labels.unsqueeze(-1) == framework.arange(classes)).to(framework.float32).movedim(-1, 1), valid
+    return labels.unsqueeze(-1).eq(framework.arange(classes)).to(framework.float32).movedim(-1, 1), valid
 
 
 def _refuse_unknown(labels: Tensor, classes: int) -> None:

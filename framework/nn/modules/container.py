@@ -23,7 +23,7 @@ class _Indexed(Module):
 
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
-            return self._make(dict(list(self._modules.items())[index]))
+            return self._make([*self._modules.items()][index])
         return self._modules[self._key(index)]
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -67,7 +67,7 @@ class _Indexed(Module):
         return self.extend(modules)
 
     def __add__(self, modules: Iterable[Module]) -> Self:
-        result = self._make({})
+        result = self._make([])
         for module in chain(self, modules):
             result.append(module)
         return result
@@ -75,10 +75,10 @@ class _Indexed(Module):
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.isdigit()]
 
-    def _make(self, named: dict[str, Module]) -> Any:
-        return type(self)(named.values())  # type: ignore[call-arg]
+    def _make(self, named: list[tuple[str, Any]]) -> Any:
+        return type(self)(module for _, module in named)  # type: ignore[call-arg]
 
-    def _number(self, modules: list[Module]) -> None:
+    def _number(self, modules: list[Any]) -> None:
         self._modules.clear()
         self._modules.update((str(i), module) for i, module in enumerate(modules))
 
@@ -106,8 +106,8 @@ class Sequential(_Indexed):
             input = module(input)
         return input
 
-    def _make(self, named: dict[str, Module]) -> Sequential:
-        return type(self)(named)
+    def _make(self, named: list[tuple[str, Any]]) -> Sequential:
+        return type(self)(dict(named))
 
     def __delitem__(self, index: int | slice) -> None:
         keys = list(self._modules)[index] if isinstance(index, slice) else [self._key(index)]

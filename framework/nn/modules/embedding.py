@@ -38,7 +38,7 @@ class Embedding(Module):
         """An embedding whose table is `embeddings` (num_embeddings, embedding_dim), frozen unless told otherwise."""
         if embeddings.ndim != 2:
             raise ValueError(f"Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}")
-        table = cls(*embeddings.shape, padding_idx=padding_idx)
+        table = cls(embeddings.shape[0], embeddings.shape[1], padding_idx)
         table.weight = Parameter(embeddings, requires_grad=not freeze)
         return table
 

@@ -79,8 +79,8 @@ class _AvgPool(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[self.spatial_dims - 1]
-        args = [input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad]
-        return pool(*args) if self.spatial_dims == 1 else pool(*args, self.divisor_override)
+        more = () if self.spatial_dims == 1 else (self.divisor_override,)
+        return pool(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, *more)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
