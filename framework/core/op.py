@@ -110,6 +110,7 @@ class Op:
         self.slots = tuple(self.params.index(name) for name in self.inputs)
         self.rules: dict[str, Rule] = {}
         self.joint: Rule | None = None
+        self.rule_list: list[Rule | None] = [None] * len(self.inputs)  # the rules in the order of the inputs
         self.saves: tuple[str, ...] = ()
         self._kernels: dict[Any, Callable[..., Any]] = {}
         self.public = self._make_public(ufunc)
@@ -129,6 +130,7 @@ class Op:
             known = dict.fromkeys(self.saves)
             known.update(dict.fromkeys(made.saved_names))
             self.saves = tuple(known)
+            self.rule_list = [self.rules.get(name) for name in self.inputs]
             every = [*self.rules.values(), *([self.joint] if self.joint else [])]
             for each in every:
                 each.resolve(self)
@@ -329,7 +331,20 @@ class Op:
 
     def pull(self, node: Node, grads: list[Any], create_graph: bool, useful: set[Any] | None) -> list[Any]:
         """The gradients of the inputs, from those of the outputs."""
-        node.check_saved()
+        if node.versions or node.saved is None:
+            node.check_saved()
+        if self.joint is None and not create_graph and useful is None and len(grads) == 1:  # the short way
+            saved = node.saved
+            g = grads[0]
+            short: list[Any] = []
+            for rule, edge in zip(self.rule_list, node.edges):
+                if edge is None or rule is None:
+                    short.append(None)
+                elif rule.simple:
+                    short.append(rule.function(g, *[saved[name] for name in rule.names]))
+                else:
+                    short.append(rule(node, g, tuple(each is not None for each in node.edges), False))
+            return short
         needs = tuple(edge is not None and (useful is None or edge[0] in useful) for edge in node.edges)
         if len(grads) == 1:
             g = grads[0]
