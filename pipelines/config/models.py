@@ -23,15 +23,21 @@ class Case(Section):
 
     image: str = Field(min_length=1, description="NIfTI, NRRD or DICOM (file, folder or zip)")
     label: str = Field(min_length=1, description="label map on the grid of the image (any axis order)")
-    name: str | None = Field(None, min_length=1, description="how reports call the case; default: case and number")
-    series: str | None = Field(None, description="DICOM series UID where a folder holds several")
+    name: str | None = Field(
+        default=None, min_length=1, description="how reports call the case; default: case and number"
+    )
+    series: str | None = Field(default=None, description="DICOM series UID where a folder holds several")
     labelled_slices: tuple[int, int] | None = Field(
-        None,
+        default=None,
         description="0-based half-open range of labelled axial slices, counted from the most inferior; "
         "the others are cut off before training",
     )
-    weight: float = Field(1.0, gt=0, description="how often patches are drawn from this case, relative to the others")
-    joins_at: float = Field(0.0, ge=0, lt=1, description="share of the training that passes before the case joins in")
+    weight: float = Field(
+        default=1.0, gt=0, description="how often patches are drawn from this case, relative to the others"
+    )
+    joins_at: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the training that passes before the case joins in"
+    )
 
     @field_validator("labelled_slices")
     @classmethod
@@ -45,8 +51,8 @@ class Folder(Section):
     """Cases found by file name: `{case}` stands for the part that image and label share."""
 
     path: str = Field(min_length=1)
-    image: str = Field("images/{case}.nii.gz", description="for example imagesTr/{case}_0000.nii.gz")
-    label: str = Field("labels/{case}.nii.gz", description="for example labelsTr/{case}.nii.gz")
+    image: str = Field(default="images/{case}.nii.gz", description="for example imagesTr/{case}_0000.nii.gz")
+    label: str = Field(default="labels/{case}.nii.gz", description="for example labelsTr/{case}.nii.gz")
 
     @field_validator("image", "label")
     @classmethod
@@ -59,10 +65,18 @@ class Folder(Section):
 class Data(Section):
     """Where the training data lie: a list of cases or a folder with a pattern."""
 
-    root: str | None = Field(None, description="what relative paths start from; default: the folder of this file")
-    label_names: str | None = Field(None, description="JSON file {label value: name}; structures can then name labels")
-    label_set: str | None = Field(None, description="key of the table inside label_names where the file holds several")
-    units: str | None = Field(None, description="of the images where their files do not say it, such as HU for CT")
+    root: str | None = Field(
+        default=None, description="what relative paths start from; default: the folder of this file"
+    )
+    label_names: str | None = Field(
+        default=None, description="JSON file {label value: name}; structures can then name labels"
+    )
+    label_set: str | None = Field(
+        default=None, description="key of the table inside label_names where the file holds several"
+    )
+    units: str | None = Field(
+        default=None, description="of the images where their files do not say it, such as HU for CT"
+    )
     cases: tuple[Case, ...] = ()
     folder: Folder | None = None
 
@@ -78,13 +92,18 @@ class Data(Section):
 class Preprocessing(Section):
     """How an image becomes what the network sees; the numbers come from the training data where they are absent."""
 
-    spacing: tuple[float, float, float] | None = Field(None, description="mm; absent: median of the training images")
+    spacing: tuple[float, float, float] | None = Field(
+        default=None, description="mm; absent: median of the training images"
+    )
     window: tuple[float, float] | None = Field(
-        None, description="intensities are clipped to it; absent: 0.5 and 99.5 percentile of the labelled voxels"
+        default=None,
+        description="intensities are clipped to it; absent: 0.5 and 99.5 percentile of the labelled voxels",
     )
 
     body_jitter: float | None = Field(
-        None, ge=0, description="mm; for CT: patches and windows are centred on the body, patches up to this far off"
+        default=None,
+        ge=0,
+        description="mm; for CT: patches and windows are centred on the body, patches up to this far off",
     )
 
     @field_validator("spacing")
@@ -105,12 +124,17 @@ class Preprocessing(Section):
 class Network(Section):
     """A 3D U-Net: one entry a stage, from full resolution down."""
 
-    features: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field((16, 32, 64, 128), min_length=2, max_length=8)
-    strides: tuple[Triple, ...] = Field(
-        ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)), description="how much each stage shrinks; the first is [1, 1, 1]"
+    features: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
+        default=(16, 32, 64, 128), min_length=2, max_length=8
     )
-    kernel_sizes: tuple[Triple, ...] | None = Field(None, description="absent: 3 in every direction")
-    deep_supervision: bool = Field(True, description="also score the coarser outputs, with weights 1, 1/2, 1/4, ...")
+    strides: tuple[Triple, ...] = Field(
+        default=((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2)),
+        description="how much each stage shrinks; the first is [1, 1, 1]",
+    )
+    kernel_sizes: tuple[Triple, ...] | None = Field(default=None, description="absent: 3 in every direction")
+    deep_supervision: bool = Field(
+        default=True, description="also score the coarser outputs, with weights 1, 1/2, 1/4, ..."
+    )
 
     @model_validator(mode="after")
     def _stages_agree(self) -> "Network":
@@ -135,9 +159,9 @@ class Optimizer(Section):
     """How weights are changed."""
 
     name: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.01, gt=0, le=10)
-    momentum: float = Field(0.99, ge=0, lt=1, description="SGD, in Nesterov's form")
-    weight_decay: float = Field(3e-5, ge=0)
+    lr: float = Field(default=0.01, gt=0, le=10)
+    momentum: float = Field(default=0.99, ge=0, lt=1, description="SGD, in Nesterov's form")
+    weight_decay: float = Field(default=3e-5, ge=0)
 
 
 Range = tuple[float, float]
@@ -148,12 +172,16 @@ class Augmentation(Section):
     """Random changes of the patches: a preset, and what differs from it (names as in `medimg.transforms.augment`)."""
 
     preset: Literal["none", "nnunet"] = "nnunet"
-    mirror_axes: tuple[Literal["x", "y", "z"], ...] = Field((), description="leave out x where left and right matter")
-    rotation: tuple[float, float, float] | None = Field(None, description="greatest angle about x, y, z in degrees")
+    mirror_axes: tuple[Literal["x", "y", "z"], ...] = Field(
+        default=(), description="leave out x where left and right matter"
+    )
+    rotation: tuple[float, float, float] | None = Field(
+        default=None, description="greatest angle about x, y, z in degrees"
+    )
     rotation_probability: Probability | None = None
     scale: Range | None = None
     scale_probability: Probability | None = None
-    elastic_mm: float | None = Field(None, ge=0)
+    elastic_mm: float | None = Field(default=None, ge=0)
     elastic_probability: Probability | None = None
     noise: Range | None = None
     noise_probability: Probability | None = None
@@ -172,39 +200,41 @@ class Training(Section):
     """The training run. Its length is a number of iterations, so that a run is the same on every machine."""
 
     patch_size: Triple = (64, 64, 64)
-    batch_size: int = Field(2, ge=1)
-    iterations: int = Field(1000, ge=1)
+    batch_size: int = Field(default=2, ge=1)
+    iterations: int = Field(default=1000, ge=1)
     optimizer: Optimizer = Optimizer()
-    warmup: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
+    warmup: int = Field(default=0, ge=0, description="iterations over which the learning rate rises from 0")
     schedule: Literal["poly", "cosine"] = Field(
-        "poly", description="fall of the learning rate: (1 - t) ** 0.9 or cosine"
+        default="poly", description="fall of the learning rate: (1 - t) ** 0.9 or cosine"
     )
-    gradient_clip: float | None = Field(12.0, gt=0, description="greatest norm of the gradient")
-    foreground_fraction: float = Field(0.33, ge=0, le=1, description="part of the patches centred on a structure")
+    gradient_clip: float | None = Field(default=12.0, gt=0, description="greatest norm of the gradient")
+    foreground_fraction: float = Field(
+        default=0.33, ge=0, le=1, description="part of the patches centred on a structure"
+    )
     augmentation: Augmentation = Augmentation()
     average: float | None = Field(
-        None, ge=0, lt=1, description="decay of a moving average of the weights; absent: none"
+        default=None, ge=0, lt=1, description="decay of a moving average of the weights; absent: none"
     )
     supervision_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        None, description="of the outputs from fine to coarse; absent: 1, 1/2, 1/4, ... and 0 for the coarsest"
+        default=None, description="of the outputs from fine to coarse; absent: 1, 1/2, 1/4, ... and 0 for the coarsest"
     )
-    dice_weight: float = Field(1.0, ge=0)
-    dice_smooth: float = Field(1e-5, gt=0, description="added to numerator and denominator of Dice")
-    cross_entropy_weight: float = Field(1.0, ge=0)
-    seed: int = Field(0, ge=0, lt=2**63)
-    checkpoint_every: int = Field(100, ge=1, description="iterations between checkpoints")
-    log_every: int = Field(10, ge=1, description="iterations between lines of the logs")
-    workers: int = Field(1, ge=0, le=64, description="threads that prepare patches")
+    dice_weight: float = Field(default=1.0, ge=0)
+    dice_smooth: float = Field(default=1e-5, gt=0, description="added to numerator and denominator of Dice")
+    cross_entropy_weight: float = Field(default=1.0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    checkpoint_every: int = Field(default=100, ge=1, description="iterations between checkpoints")
+    log_every: int = Field(default=10, ge=1, description="iterations between lines of the logs")
+    workers: int = Field(default=1, ge=0, le=64, description="threads that prepare patches")
 
 
 class Inference(Section):
     """How a study is segmented. The window is the patch of the training: instance norm sees the same extent."""
 
-    overlap: float = Field(0.5, ge=0, lt=1)
-    mirror_axes: tuple[Literal["x", "y", "z"], ...] = Field((), description="flips averaged at test time")
-    batch_size: int = Field(1, ge=1)
+    overlap: float = Field(default=0.5, ge=0, lt=1)
+    mirror_axes: tuple[Literal["x", "y", "z"], ...] = Field(default=(), description="flips averaged at test time")
+    batch_size: int = Field(default=1, ge=1)
     keep_largest: bool | tuple[str, ...] = Field(
-        True, description="keep only the largest component: of every structure, of none, or of those named"
+        default=True, description="keep only the largest component: of every structure, of none, or of those named"
     )
 
 

@@ -116,7 +116,7 @@ def _intensity(config: Config, cases: Sequence[LoadedCase]) -> tuple[Intensity, 
 
 def _augmentation(config: Config) -> Any:
     """The preset of medimg with the configuration's changes."""
-    from medimg.transforms.augment import Augmentation, nnunet
+    from medimg.transforms.augment import Augmentation, IntensityAugmentation, SpatialAugmentation, nnunet
 
     wanted = config.training.augmentation
     if wanted.preset == "none":
@@ -125,8 +125,9 @@ def _augmentation(config: Config) -> Any:
     changes = {
         key: value for key, value in wanted.model_dump(exclude={"preset", "mirror_axes"}).items() if value is not None
     }
-    spatial = {key: changes.pop(key) for key in list(changes) if hasattr(base.spatial, key)}
-    return Augmentation(replace(base.spatial, **spatial), replace(base.intensity, **changes))
+    spatial, intensity = base.spatial or SpatialAugmentation(), base.intensity or IntensityAugmentation()
+    moved = {key: changes.pop(key) for key in list(changes) if hasattr(spatial, key)}
+    return Augmentation(replace(spatial, **moved), replace(intensity, **changes))
 
 
 def _source(config: Config, case: LoadedCase) -> Source:
