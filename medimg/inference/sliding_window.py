@@ -39,7 +39,7 @@ def sliding_window(
     """Predict a volume (C, *spatial), or a batch (N, C, *spatial), window by window.
 
     `predict` takes (B, C, *window) float tensors and returns (B, K, *window), or a list whose first entry is that; a
-    Module is put into evaluation mode meanwhile. `window` is the training size, None for the whole of an axis. A volume
+    Module is put into evaluation mode meanwhile, and its windows go where its parameters are. `window` is the training size, None for the whole of an axis. A volume
     smaller than the window is padded evenly with `pad_value` (what the training padded with) and the result cropped.
     `overlap` is the least share of a window that its neighbour covers, in all or per axis.
     `mirror_axes`: each window is also predicted mirrored over every subset of these spatial axes, and averaged.
@@ -220,11 +220,12 @@ def _predict_group(
     """Predictions (B, K, *window) in float32, averaged over the mirrored versions."""
     cut = [volume[(slice(None), *(slice(p, p + w) for p, w in zip(place, plan.window)))] for place in places]
     windows = np.stack(cut).astype(np.float32, copy=False)
+    device = _device_of(predict)
     total: np.ndarray | None = None
     for mirror in plan.mirrors:
         axes = tuple(axis + 2 for axis in mirror)
         # A copy for each call: the network may work in place.
-        output = predict(framework.from_numpy(np.flip(windows, axes).copy()))
+        output = predict(framework.from_numpy(np.flip(windows, axes).copy()).to(device))
         output = output[0] if isinstance(output, list | tuple) else output
         if tuple(output.shape[2:]) != plan.window or output.shape[0] != len(places):
             raise ValueError(
@@ -258,6 +259,12 @@ def _assemble(slabs: Iterator[tuple[int, np.ndarray]], plan: _Plan, labels: bool
         result[tuple(span)] = part
     assert result is not None  # a volume has at least one window
     return np.ascontiguousarray(result[inside if labels else (slice(None), *inside)])
+
+
+def _device_of(predict: Any) -> Any:
+    """Where a Module's parameters live; the CPU for other functions."""
+    first = next(predict.parameters(), None) if isinstance(predict, nn.Module) else None
+    return "cpu" if first is None else first.device
 
 
 class _evaluating:  # noqa: N801
