@@ -36,14 +36,16 @@ _HOME = {
     "spaced_grid": "resampling",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted([*_HOME, "augment"])
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "augment":
+        return import_module(f"{__name__}.augment")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from medimg import Volume
-from medimg.transforms import Compose, Grid, Orient, Resample, resample, resample_to, spaced_grid
+from medimg.geometry import axcodes
+from medimg.transforms import Compose, Grid, Orient, Resample, orient, resample, resample_to, spaced_grid
 from medimg.transforms.sampling import gather
 
 pytestmark = pytest.mark.oracle
@@ -66,8 +67,6 @@ class TestSimpleITK:
     def test_oriented_sources(self, codes):
         volume = noise((22, 25, 17), tilted((1.0, 1.2, 2.0), 0.2, (5, -6, 7)))
         target = spaced_grid(volume, 0.85)
-        from medimg.transforms import orient
-
         got = resample_to(orient(volume, codes), target, fill=-7).array
         assert np.abs(got - sitk_resample(volume, target)).max() < 1e-4
 
@@ -108,6 +107,35 @@ class TestScipy:
         for channel, result in zip(image, got):
             expected = map_coordinates(channel, position, order=1, mode="nearest", output=np.float64)
             assert np.abs(result - expected).max() < 1e-4
+
+
+class TestMonai:
+    def test_flips_and_permutations(self, monai_cases):
+        """MONAI places the result by its affine's directions alone, which is what `orient` does."""
+        replayed = 0
+        for case in monai_cases("transforms__test_spatial_resample", "test_flips", "test_inverse"):
+            image, _, options, expected = case["args"]
+            affine = options["dst_affine"].astype(float)
+            if affine.shape != (4, 4) or image.ndim != 4:
+                continue
+            volume = Volume(image[0], np.eye(4))
+            turned = orient(volume, axcodes(affine))
+            assert np.array_equal(turned.array, expected[0])
+            assert np.array_equal(resample_to(volume, turned).array, expected[0])
+            replayed += 1
+        assert replayed >= 40
+
+    def test_spacing_that_keeps_the_extent(self, monai_cases):
+        replayed = 0
+        for case in monai_cases("transforms__test_spacing", "test_spacing"):
+            options, image, affine, _, expected = case["args"][:5]
+            if image.ndim == 4 and options.get("scale_extent"):
+                assert (
+                    spaced_grid(Grid(image.shape[1:], affine.astype(float)), options["pixdim"]).shape
+                    == expected.shape[1:]
+                )
+                replayed += 1
+        assert replayed == 1
 
 
 class TestRealSeries:
