@@ -39,8 +39,9 @@ def sliding_window(
     """Predict a volume (C, *spatial), or a batch (N, C, *spatial), window by window.
 
     `predict` takes (B, C, *window) float tensors and returns (B, K, *window), or a list whose first entry is that; a
-    Module is put into evaluation mode meanwhile, and its windows go where its parameters are. `window` is the training size, None for the whole of an axis. A volume
-    smaller than the window is padded evenly with `pad_value` (what the training padded with) and the result cropped.
+    Module is put into evaluation mode meanwhile, and its windows go where its parameters are. `window` is the training
+    size, None for the whole of an axis. A volume smaller than the window is padded evenly with `pad_value` (what the
+    training padded with) and the result cropped.
     `overlap` is the least share of a window that its neighbour covers, in all or per axis.
     `mirror_axes`: each window is also predicted mirrored over every subset of these spatial axes, and averaged.
     `activation` ("softmax", "sigmoid" or None) is applied to each prediction before blending.
