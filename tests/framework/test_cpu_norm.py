@@ -79,7 +79,9 @@ def test_same_bytes_on_any_number_of_threads():
     for number in (1, 4):
         threads.set_num_threads(number)
         y, mean, rstd = norm_act(x, None, None, 3, 1e-5, 0.1)
-        results.append(b"".join(a.tobytes() for a in (y, mean, rstd, norm_act_grad(y, x, mean, rstd, None, None, 3, 0.1)[0])))
+        results.append(
+            b"".join(a.tobytes() for a in (y, mean, rstd, norm_act_grad(y, x, mean, rstd, None, None, 3, 0.1)[0]))
+        )
     threads.set_num_threads(before)
     assert results[0] == results[1]
 

@@ -26,7 +26,11 @@ def last(array):
 @given(st.data())
 def test_any_cross_entropy(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**31)))
-    shape = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 40)), *data.draw(st.lists(st.integers(1, 9), max_size=3)))
+    shape = (
+        data.draw(st.integers(1, 3)),
+        data.draw(st.integers(1, 40)),
+        *data.draw(st.lists(st.integers(1, 9), max_size=3)),
+    )
     dtype = data.draw(st.sampled_from([np.float32, np.float64]))
     x = (rng.standard_normal(shape) * 6).astype(dtype)
     x = last(x) if data.draw(st.booleans()) else x
@@ -38,7 +42,9 @@ def test_any_cross_entropy(data):
 
     wide = torch.from_numpy(x.astype(np.float64)).requires_grad_()
     weights = None if weight is None else torch.from_numpy(weight.astype(np.float64))
-    expected = F.cross_entropy(wide, torch.from_numpy(target.astype(np.int64)), weights, ignore_index=255, reduction="none")
+    expected = F.cross_entropy(
+        wide, torch.from_numpy(target.astype(np.int64)), weights, ignore_index=255, reduction="none"
+    )
     expected.backward(torch.from_numpy(g.astype(np.float64)))
 
     limit = 1e-5 if dtype == np.float32 else 1e-12

@@ -436,7 +436,9 @@ class _Function:
             count //= 2
             undefined = ir.Constant(code.type, ir.Undefined)
             halves = [
-                self.x.shuffle_vector(code, undefined, ir.Constant(ir.VectorType(_I32, count), list(range(s, s + count))))
+                self.x.shuffle_vector(
+                    code, undefined, ir.Constant(ir.VectorType(_I32, count), list(range(s, s + count)))
+                )
                 for s in (0, count)
             ]
             code = combine(*halves)

@@ -117,14 +117,25 @@ def _forward_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tu
 def _transposed_plans(
     geometry: tuple[int, ...], itemsize: int, width: int, axes: tuple[_Axis, ...]
 ) -> tuple[_Plan, ...]:
-    """One plan for each residue class of input positions modulo the stride: within a class all use the same taps."""
+    """One plan for each residue class of input positions modulo the stride: within a class all use the same taps.
+
+    Where kernels do not overlap, each class has one tap and all read the same positions: then their weights are column
+    blocks of one plan, so that the source is read once.
+    """
     classes = [[_transposed_class(axis, residue) for residue in range(min(axis[3], axis[0]))] for axis in axes]
+    numbers = _tap_numbers(axes)
+    if all(k == s and p == 0 and d == 1 and size % s == 0 for size, _, k, s, p, d, _, _ in axes):
+        steps = [np.arange(axis[3], dtype=np.int64) * axis[6] for axis in axes]
+        moves = list(map(int, np.add.outer(np.add.outer(steps[0], steps[1]), steps[2]).ravel()))
+        first = [_transposed_class(axis, 0) for axis in axes]
+        reads, writes = [f[0] for f in first], [f[1] for f in first]
+        return (_gather_plan(geometry, itemsize, width, reads, writes, [n[:1] for n in numbers], len(moves), moves),)
     plans = []
     for chosen in itertools.product(*classes):
         reads = [reads for reads, _, _ in chosen]
         writes = [writes for _, writes, _ in chosen]
-        numbers = [all_[taps] for all_, (_, _, taps) in zip(_tap_numbers(axes), chosen, strict=True)]
-        plans.append(_gather_plan(geometry, itemsize, width, reads, writes, numbers, _all_taps(axes)))
+        used = [number[taps] for number, (_, _, taps) in zip(numbers, chosen, strict=True)]
+        plans.append(_gather_plan(geometry, itemsize, width, reads, writes, used, _all_taps(axes)))
     return tuple(plans)
 
 
@@ -140,29 +151,42 @@ def _transposed_class(axis: _Axis, residue: int) -> tuple[Array, Array, Array]:
 
 def _gather_plan(
     geometry: tuple[int, ...], itemsize: int, width: int, reads: list[Array], writes: list[Array],
-    numbers: list[Array], all_taps: int,
+    numbers: list[Array], all_taps: int, moves: Sequence[int] = (0,),
 ) -> _Plan:  # fmt: skip
+    """A plan from axis tables; moves: byte offsets of the targets whose weights follow each other, one tap each."""
     images, groups, channels, outputs, source_image, target_image = geometry
     tile = tile_shape()[0]
     counts = [len(w) for w in writes]
     kernel = [len(n) for n in numbers]
     taps = int(np.prod(kernel))
     pixels = images * int(np.prod(counts))
-    chunk_tiles = max(1, min(_CHUNK_TILES, -(-pixels // tile)))
-    chunk_taps = max(1, min(taps, _PANEL_BYTES // (channels * width * itemsize), 64))
-    blocks = -(-outputs // width)
-    chunks = -(-pixels // (chunk_tiles * tile))
-    splits = min(blocks, max(1, -(-_JOBS // (chunks * groups))))
-    slots = chunk_tiles * tile
-    scratch = 8 * (6 * slots + chunk_tiles + chunk_tiles * max(1, chunk_taps) * (tile + 1))
-    scratch += (outputs + width) * itemsize + 64
-    edges = [np.repeat((table < 0).any(1), table.shape[1]).astype(np.int64) for table in reads]
-    same = _shared_taps(reads, numbers, channels * width * itemsize)
-    values = [
-        pixels, *counts, *kernel, groups, channels, outputs, source_image, target_image, chunk_tiles,
-        max(1, chunk_taps), splits, 0, all_taps, *reads, *writes, *numbers, same, *edges,
+    alone = channels == 1 and taps == all_taps
+    tap_bytes = channels * width * itemsize
+    column_blocks = -(-outputs // width)
+    panels = [
+        (block * all_taps * tap_bytes + place * tap_bytes, move + block * width * itemsize,
+         min(width, outputs - block * width), block * width)
+        for place, move in enumerate(moves)
+        for block in range(column_blocks)
     ]  # fmt: skip
-    return _Plan(values, chunks * groups * splits, scratch, channels=channels, outputs=outputs)
+    chunk_tiles = max(1, min(_CHUNK_TILES, -(-pixels // tile)))
+    chunk_taps = max(1, min(taps, _PANEL_BYTES // tap_bytes, 64))
+    chunks = -(-pixels // (chunk_tiles * tile))
+    splits = min(len(panels), max(1, -(-_JOBS // (chunks * groups))))
+    scratch = 8 * (7 * chunk_tiles * tile + chunk_tiles + 2 + chunk_tiles * chunk_taps * (tile + 1)) + 64
+    edges = [(table < 0).any(1).astype(np.int64) for table in reads]
+    values = [
+        pixels, *counts, *kernel, groups, channels, outputs, source_image, target_image, chunk_tiles, chunk_taps,
+        splits, 0, len(panels), np.array(panels, np.int64), *map(_not_empty, reads), *writes,
+        *(_not_empty(number * tap_bytes) for number in numbers), *edges, _shared_taps(reads, numbers, tap_bytes),
+        column_blocks * all_taps * tap_bytes, column_blocks * width,
+    ]  # fmt: skip
+    return _Plan(values, chunks * groups * splits, scratch, alone=alone, channels=channels, outputs=outputs)
+
+
+def _not_empty(table: Array) -> Array:
+    """A class without taps has empty tables; the kernel looks at their first element."""
+    return table if table.size else np.zeros(1, np.int64)
 
 
 def _shared_taps(reads: list[Array], numbers: list[Array], tap_bytes: int) -> Array:
@@ -189,7 +213,9 @@ def _weight_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tup
     low = np.where(inside.any(0), inside.argmax(0), 0).astype(np.int64)
     high = np.where(inside.any(0), counts[2] - inside[::-1].argmax(0), 0).astype(np.int64)
     patch = channels <= _PATCH_CHANNELS and 1 < taps * channels <= 512
-    copy = outputs % (width // tile_shape()[1]) != 0
+    g_rows = g_image == counts[0] * axes[0][7] and axes[0][7] == counts[1] * axes[1][7]
+    dense = g_rows and axes[1][7] == counts[2] * axes[2][7]
+    copy = outputs % (width // tile_shape()[1]) != 0 or (patch and not dense)
     blocks = -(-outputs // width)
     sums = groups * taps * channels * blocks * width * itemsize  # bytes
     splits = min(blocks, -(-_JOBS // groups))
@@ -202,7 +228,14 @@ def _weight_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tup
         *writes, axes[2][6] * axes[2][3], axes[2][7], low, high, int(copy),
     ]  # fmt: skip
     return _Plan(
-        values, parts * groups * splits, scratch, patch=patch, parts=parts, taps=taps, channels=channels, outputs=outputs
+        values,
+        parts * groups * splits,
+        scratch,
+        patch=patch,
+        parts=parts,
+        taps=taps,
+        channels=channels,
+        outputs=outputs,
     )
 
 
@@ -224,7 +257,7 @@ def _gather(plan: _Plan, source: Array, target: Array, packed: Array, bias: Arra
     if bias is not None:
         start[:, : plan.outputs] = bias.reshape(groups, -1)
     zeros = np.zeros(plan.channels, source.dtype)
-    kernel = conv_kernels.gather(**(constants(source.dtype) | {"ALONE": int(plan.channels == 1)}))
+    kernel = conv_kernels.gather(**(constants(source.dtype) | {"ALONE": int(plan.alone)}))
     threads.run(
         kernel, plan.jobs, source.ctypes.data, packed.ctypes.data, start.ctypes.data, target.ctypes.data,
         zeros.ctypes.data, plan.array.ctypes.data, 1.0, scratch=plan.scratch,

@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from framework.backends.cpu.lang import (
-    Float, Int, Pointer, Vector, fetch_add, floor, fma, load, log, maximum, minimum, pointer, power_of_two, splat, store,
+    Float,
+    Int,
+    Pointer,
+    Vector,
+    fetch_add,
+    floor,
+    fma,
+    load,
+    log,
+    maximum,
+    minimum,
+    pointer,
+    power_of_two,
+    splat,
+    store,
 )  # fmt: skip
 from framework.backends.cpu.machine import kernel
 
@@ -35,7 +49,7 @@ def exp(x: Vector) -> Vector:
 
 
 @kernel
-def gather_block(x: Int, to: Pointer[Float], count: Int, channels: Int, pixel_step: Int, channel_step: Int):
+def gather_block(x: Int, to: Pointer[Float], count: Int, channels: Int, pixel_step: Int, channel_step: Int) -> None:
     """`count` positions of all channels as rows of LANES; missing positions repeat the last."""
     for c in range(channels):
         row = to + c * LANES
@@ -51,7 +65,7 @@ def cross_entropy(
     counter: Pointer[Int], jobs: Int, x: Int, target: Pointer[Int], weight: Pointer[Float], loss: Pointer[Float],
     lse: Pointer[Float], wrong: Pointer[Int], pixels: Int, channels: Int, chunk: Int, chunks: Int, image_step: Int,
     pixel_step: Int, channel_step: Int, ignore: Int, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """loss = weight[target] * (log sum exp x - x[target]), and log sum exp; `wrong` counts targets out of range."""
     block = pointer(Float, scratch)
     while True:
@@ -63,9 +77,7 @@ def cross_entropy(
         stop = minimum(start + chunk, pixels)
         while start < stop:
             count = minimum(LANES, stop - start)
-            gather_block(
-                x + image * image_step + start * pixel_step, block, count, channels, pixel_step, channel_step
-            )
+            gather_block(x + image * image_step + start * pixel_step, block, count, channels, pixel_step, channel_step)
             top = load(block)
             for c in range(1, channels):
                 top = maximum(top, load(block + c * LANES))
@@ -93,7 +105,7 @@ def cross_entropy_gradient(
     counter: Pointer[Int], jobs: Int, x: Int, y: Int, g: Pointer[Float], target: Pointer[Int], weight: Pointer[Float],
     lse: Pointer[Float], pixels: Int, channels: Int, chunk: Int, chunks: Int, image_step: Int, pixel_step: Int,
     channel_step: Int, ignore: Int, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """y = g * weight[target] * (softmax(x) - one_hot(target)), zero where the target is ignored; y laid out as x."""
     block = pointer(Float, scratch)
     while True:

@@ -36,12 +36,12 @@ class Kernel:
         return found
 
 
-def kernel(function: Callable[..., Any]) -> Kernel:
+def kernel(function: Callable[..., Any]) -> Any:
     """Decorator: `function` is written in the kernel language."""
     return Kernel(function)
 
 
-def subroutine(function: Callable[..., Any]) -> Kernel:
+def subroutine(function: Callable[..., Any]) -> Any:
     """Decorator: a large kernel that others call; it is compiled once for each of its specialisations, not at each call."""
     return Kernel(function, inline=False)
 

@@ -13,7 +13,7 @@ TILE = VECTORS = LANES = SIZE = 1  # given when compiling
 def pack_panels(
     counter: Pointer[Int], jobs: Int, matrices: Pointer[Int], target: Pointer[Float], blocks: Int, inner: Int,
     columns: Int, row_step: Int, column_step: Int, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Matrices (inner, columns) as panels (blocks, inner, VECTORS * LANES), zeros beyond; a job is one panel."""
     while True:
         job = fetch_add(counter, 1)
@@ -42,7 +42,7 @@ def multiply(
     counter: Pointer[Int], jobs: Int, a: Pointer[Int], packed: Pointer[Int], c: Pointer[Int], rows: Int, inner: Int,
     columns: Int, a_row: Int, a_step: Int, row_chunk: Int, row_chunks: Int, depth: Int, splits: Int, zeros: Int,
     scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """C = A @ B for a list of matrices (addresses in a, packed, c); a job is some rows and some panels of one product."""
     blocks = (columns + VECTORS * LANES - 1) // (VECTORS * LANES)
     table = pointer(Int, scratch)

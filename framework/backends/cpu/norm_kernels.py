@@ -7,7 +7,21 @@ of one channel, where vectors run along the pixels. A job is one chunk of pixels
 from __future__ import annotations
 
 from framework.backends.cpu.lang import (
-    Double, Float, Int, Pointer, Vector, fetch_add, fma, load, local, minimum, splat, store, sum_lanes, unroll, where,
+    Double,
+    Float,
+    Int,
+    Pointer,
+    Vector,
+    fetch_add,
+    fma,
+    load,
+    local,
+    minimum,
+    splat,
+    store,
+    sum_lanes,
+    unroll,
+    where,
 )  # fmt: skip
 from framework.backends.cpu.machine import kernel, subroutine
 
@@ -18,7 +32,7 @@ LANES = WIDE = 1  # given when compiling
 def moments(
     counter: Pointer[Int], jobs: Int, x: Pointer[Float], pixels: Int, channels: Int, chunk: Int, chunks: Int,
     means: Pointer[Double], squares: Pointer[Double], scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Mean and sum of squared deviations of each chunk and channel: (images, chunks, channels) each."""
     while True:
         job = fetch_add(counter, 1)
@@ -80,7 +94,9 @@ def moments(
 
 
 @subroutine
-def moments_wide(base: Pointer[Float], count: Int, channels: Int, mean: Pointer[Double], square: Pointer[Double]):
+def moments_wide(
+    base: Pointer[Float], count: Int, channels: Int, mean: Pointer[Double], square: Pointer[Double]
+) -> None:
     """`moments` of WIDE vectors of channels."""
     total = local(Vector, WIDE)
     rest = local(Vector, WIDE)
@@ -111,7 +127,9 @@ def moments_wide(base: Pointer[Float], count: Int, channels: Int, mean: Pointer[
 
 
 @subroutine
-def put_moments(mean: Pointer[Double], square: Pointer[Double], middle: Float, rest: Float, power: Float, count: Int):
+def put_moments(
+    mean: Pointer[Double], square: Pointer[Double], middle: Float, rest: Float, power: Float, count: Int
+) -> None:
     """Deviations were taken from the rounded mean `middle`; `rest`, their sum, corrects mean and power."""
     shift = Double(rest) / Double(count)
     mean[0] = Double(middle) + shift
@@ -122,7 +140,7 @@ def put_moments(mean: Pointer[Double], square: Pointer[Double], middle: Float, r
 def normalise(
     counter: Pointer[Int], jobs: Int, x: Pointer[Float], y: Pointer[Float], pixels: Int, channels: Int, chunk: Int,
     chunks: Int, center: Pointer[Float], scale: Pointer[Float], shift: Pointer[Float], slope: Float, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """y = leaky((x - center) * scale + shift), coefficients (images, channels)."""
     while True:
         job = fetch_add(counter, 1)
@@ -166,7 +184,7 @@ def gradient_sums(
     counter: Pointer[Int], jobs: Int, g: Pointer[Float], x: Pointer[Float], pixels: Int, channels: Int, chunk: Int,
     chunks: Int, center: Pointer[Float], scale: Pointer[Float], shift: Pointer[Float], slope: Float,
     sums: Pointer[Double], products: Pointer[Double], scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Of each chunk and channel the sums of g' and g' * (x - center), g' the gradient before the activation."""
     while True:
         job = fetch_add(counter, 1)
@@ -227,7 +245,7 @@ def gradient_sums(
 def gradient_sums_wide(
     g: Pointer[Float], x: Pointer[Float], count: Int, channels: Int, mid: Pointer[Float], gain: Pointer[Float],
     add: Pointer[Float], slope: Float, total: Pointer[Double], product: Pointer[Double],
-):  # fmt: skip
+) -> None:  # fmt: skip
     """`gradient_sums` of WIDE vectors of channels."""
     sum_g = local(Vector, WIDE)
     sum_p = local(Vector, WIDE)
@@ -255,7 +273,7 @@ def gradient(
     counter: Pointer[Int], jobs: Int, g: Pointer[Float], x: Pointer[Float], y: Pointer[Float], pixels: Int,
     channels: Int, chunk: Int, chunks: Int, center: Pointer[Float], scale: Pointer[Float], shift: Pointer[Float],
     slope: Float, constant: Pointer[Float], linear: Pointer[Float], scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """y = g' * scale + constant + (x - center) * linear, coefficients (images, channels)."""
     while True:
         job = fetch_add(counter, 1)

@@ -9,7 +9,7 @@ from framework.backends.cpu.machine import kernel
 @kernel
 def max_pool(
     counter: Pointer[Int], jobs: Int, x: Int, y: Pointer[Float], index: Pointer[Int], plan: Pointer[Int], scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Largest value under the window and its position in the volume; a job is one row of positions, all channels.
 
     A later value wins only if it is larger or not a number, as in PyTorch.

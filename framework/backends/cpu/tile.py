@@ -7,28 +7,41 @@ TILE rows of A and C lie is said in one of three ways:
 
     GATHER=1   the table holds an address for each row of A: any positions share a tile, and at a border some read zeros
     GATHER=2   the rows of A have addresses `a`, and the table one offset for all of them: tiles away from borders
-    GATHER=0   the table holds one address; the rows are `a_tile` bytes apart and those of C `c_tile`
+    GATHER=3   the table holds one address; the rows are `a_tile` bytes apart
+    GATHER=0   the same, and the rows of C are `c_tile` bytes apart
 """
 
 from __future__ import annotations
 
 from framework.backends.cpu.lang import (
-    Float, Int, Pointer, Vector, fetch_add, fma, load, local, minimum, pointer, splat, store, unroll, where,
+    Float,
+    Int,
+    Pointer,
+    Vector,
+    fetch_add,
+    fma,
+    load,
+    local,
+    minimum,
+    pointer,
+    splat,
+    store,
+    unroll,
+    where,
 )  # fmt: skip
 from framework.backends.cpu.machine import kernel, subroutine
 
-# mypy: disable-error-code="name-defined"
-TILE = VECTORS = LANES = SIZE = GATHER = ALONE = 1  # given when compiling
+TILE = VECTORS = LANES = SIZE = GATHER = 1  # given when compiling
 
 
 @subroutine
 def tile(
     table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
     c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """One tile. Table rows: offset into B, then where A is. `c`: address(es) of C's rows. Steps in bytes.
 
-    ALONE: `inner` is 1. `columns` valid columns are read and written; accumulate: start from C, else from `bias` (VECTORS vectors).
+    `columns` valid columns are read and written; accumulate: start from C, else from `bias` (VECTORS vectors).
     activate: leaky ReLU with `slope` at the end.
     """
     total = local(Vector, TILE * VECTORS)
@@ -37,7 +50,7 @@ def tile(
     full = columns >= VECTORS * LANES
     if accumulate:
         for t in unroll(TILE):
-            place = pointer(Float, (c[t] if GATHER else c[0] + t * c_tile) + c_shift)
+            place = pointer(Float, (c[t] if GATHER > 0 else c[0] + t * c_tile) + c_shift)
             if full:
                 for v in unroll(VECTORS):
                     total[t * VECTORS + v] = load(place + v * LANES)
@@ -68,7 +81,7 @@ def tile(
                 rows[t] = table[o * 2 + 1] + a_shift + t * a_tile
             weights = b + table[o * 2]
             at = 0
-        for i in range(1 if ALONE else inner):
+        for _ in range(inner):
             panel = pointer(Float, weights)
             for t in unroll(TILE):
                 scalar = splat(pointer(Float, rows[t] + at)[0])
@@ -80,7 +93,7 @@ def tile(
         for n in unroll(TILE * VECTORS):
             total[n] = where(total[n] > 0.0, total[n], total[n] * slope)
     for t in unroll(TILE):
-        place = pointer(Float, (c[t] if GATHER else c[0] + t * c_tile) + c_shift)
+        place = pointer(Float, (c[t] if GATHER > 0 else c[0] + t * c_tile) + c_shift)
         if full:
             for v in unroll(VECTORS):
                 store(place + v * LANES, total[t * VECTORS + v])
@@ -95,7 +108,7 @@ def tile(
 def column_block(
     table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
     c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """`tile` at the least number of vectors that holds `columns`."""
     if columns > LANES:
         tile(table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
@@ -109,7 +122,7 @@ def column_block(
 def pack(
     counter: Pointer[Int], jobs: Int, source: Int, target: Int, blocks: Int, taps: Int, inner: Int, columns: Int,
     group_step: Int, column_step: Int, inner_step: Int, tap_step: Int, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Weights into panels (groups, blocks, taps, inner, VECTORS * LANES), zeros beyond `columns`; a job is one block.
 
     `source` has `columns` columns for each group at the given byte steps.
@@ -131,5 +144,3 @@ def pack(
                     here[n] = pointer(Float, there + n * column_step)[0]
                 for n in range(valid, VECTORS * LANES):
                     here[n] = 0.0
-
-

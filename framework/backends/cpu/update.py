@@ -93,9 +93,7 @@ def _tables(params: Sequence[Array], *others: Sequence[Array]) -> dict[str, tupl
         table, kept_alive = rows.setdefault(parameter.dtype.name, ([], []))
         moved = []
         for number, array in enumerate(arrays):
-            if array.strides != parameter.strides and not (
-                array.flags.c_contiguous and parameter.flags.c_contiguous
-            ):
+            if array.strides != parameter.strides and not (array.flags.c_contiguous and parameter.flags.c_contiguous):
                 if number != 1:  # only the gradient is read and not written
                     return None
                 array = like(array, parameter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framework.backends.cpu.lang import Double, Float, Int, Pointer, fetch_add, minimum, pointer, sqrt
+from framework.backends.cpu.lang import Float, Int, Pointer, fetch_add, minimum, pointer, sqrt
 from framework.backends.cpu.machine import kernel
 
 NESTEROV = MOMENTUM = FIRST = 0  # given when compiling
@@ -12,7 +12,7 @@ NESTEROV = MOMENTUM = FIRST = 0  # given when compiling
 def leaky(
     counter: Pointer[Int], jobs: Int, x: Pointer[Float], y: Pointer[Float], size: Int, chunk: Int, slope: Float,
     scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """y = x where x > 0, else slope * x."""
     while True:
         job = fetch_add(counter, 1)
@@ -27,7 +27,7 @@ def leaky(
 def leaky_gradient(
     counter: Pointer[Int], jobs: Int, g: Pointer[Float], x: Pointer[Float], y: Pointer[Float], size: Int, chunk: Int,
     slope: Float, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """y = g where x > 0, else slope * g."""
     while True:
         job = fetch_add(counter, 1)
@@ -42,7 +42,7 @@ def leaky_gradient(
 def sgd(
     counter: Pointer[Int], jobs: Int, table: Pointer[Int], lr: Float, momentum: Float, kept: Float, decay: Float,
     scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Stochastic gradient descent on one chunk a job; table rows: parameter, gradient, buffer, count. kept = 1 - dampening."""
     while True:
         job = fetch_add(counter, 1)
@@ -64,7 +64,7 @@ def sgd(
 def adamw(
     counter: Pointer[Int], jobs: Int, table: Pointer[Int], rate: Float, first_rate: Float, second_rate: Float,
     root: Float, eps: Float, shrink: Float, scratch: Int,
-):  # fmt: skip
+) -> None:  # fmt: skip
     """Adam with decoupled weight decay; table rows: parameter, gradient, first and second moment, count.
 
     rate: lr / (1 - beta1**step); first_rate, second_rate: 1 - beta; root: 1 / sqrt(1 - beta2**step); shrink: 1 - lr * decay.
