@@ -137,7 +137,10 @@ class TestSurface:
         a, b = np.zeros((12, 10, 10)), np.zeros((12, 10, 10))
         a[3], b[8] = 1, 1
         result = surface_distances(a, b, (0.7, 1, 1))
-        assert result.hd == result.hd95 == result.assd == pytest.approx(3.5)
+        assert result.hd == result.hd95 == pytest.approx(3.5)
+        assert result.assd == pytest.approx(3.5)
+        assert result.nsd(3.5) == 1
+        assert result.nsd(3.49) == 0
 
     @given(masks, edges)
     @settings(max_examples=80, deadline=None)
