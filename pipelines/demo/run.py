@@ -6,6 +6,7 @@ then segments the 8 superior slices, which it never saw; that finishes the conto
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from medimg import Volume
 
-COPY = "nearest given slice, copied"
-OTHER_SCAN = "trained on the other scan alone"
+COPY = "nearest slice copied"
+OTHER_SCAN = "other scan only"
 
 # The second, shorter training is left out where the first took longer than this, so that the whole stays below
 # six minutes on two slow cores.
@@ -59,9 +60,9 @@ def run_demo(
     model = load_model(output / "model")
     study = read_study(model, task.source, task.case.name or "study", task.case.series, log)
     segmented = time.perf_counter()
-    labels = segment_study(model, study, log)
+    segmentation = segment_study(model, study, log)
     seconds = {"read": study.seconds, "segment": round(time.perf_counter() - segmented, 3)}
-    agreement = agreement_unseen(labels.array, task, model.card.labels)
+    agreement = agreement_unseen(segmentation.labels.array, task, model.card.labels)
     others = {COPY: copy_floor(task, model.card.labels)}
     if time.perf_counter() - begin < LATEST_COMPARISON_SECONDS:
         others[OTHER_SCAN] = _other_scan(config, task, output, samples, threads, events, quiet, console)
@@ -71,12 +72,13 @@ def run_demo(
         agreement=agreement,
         floor=threshold_floor(study.image, task, model.card.labels),
         others=others,
+        region=~task.shown,
     )
     _note_scores(model, comparison)
     result = write_results(
         model,
         study,
-        completed(labels, task),
+        replace(segmentation, labels=completed(segmentation.labels, task)),
         output / "study",
         seconds=seconds,
         comparison=comparison,
@@ -124,10 +126,12 @@ def _other_scan(
     study = read_study(model, task.source, task.case.name or "study", task.case.series)
     for warning in study.warnings:
         console.print(f"Warning: {warning}", style="yellow", highlight=False)
-    labels = segment_study(model, study)
-    agreement = agreement_unseen(labels.array, task, model.card.labels)
-    comparison = Comparison(task.reference, "TotalSegmentator's labels on the unseen slices", agreement)
-    write_results(model, study, labels, output / "other_scan" / "study", ("report",), comparison=comparison)
+    segmentation = segment_study(model, study)
+    agreement = agreement_unseen(segmentation.labels.array, task, model.card.labels)
+    comparison = Comparison(
+        task.reference, "TotalSegmentator's labels on the unseen slices", agreement, region=~task.shown
+    )
+    write_results(model, study, segmentation, output / "other_scan" / "study", ("report",), comparison=comparison)
     return agreement
 
 

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 from pipelines.predict.model import Model
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from medimg import Volume
-    from medimg.export import Finding, ReportData, StructureResult
+    from medimg.export import Finding, ReportData, StructurePictures, StructureResult
 
 POOR_AGREEMENT = 0.7
-CT_WINDOW = (-160.0, 240.0)
+MOST_DOUBTS = 3
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A reference to set beside the result: Dice by structure of the result, of a floor, and of other models.
 
-    `reference` lies on the image's grid; `name` says in words what it is and where it was compared.
+    `reference` lies on the image's grid; `name` says in words what it is and where it was compared. `region` is true
+    where it was compared; None is everywhere.
     """
 
     reference: "Volume"
@@ -27,6 +30,11 @@ class Comparison:
     agreement: Mapping[str, float]
     floor: Mapping[str, float] = field(default_factory=dict)
     others: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    region: "np.ndarray[Any, Any] | None" = None
+
+    def within(self, labels: "Volume") -> "Volume":
+        """A label map without what lies outside the region."""
+        return labels if self.region is None else labels.with_array(labels.array * self.region)
 
 
 def report_data(
@@ -38,8 +46,10 @@ def report_data(
 
     names = {value: name for name, value in model.card.labels.items()}
     results = _results(model, labels, record, comparison)
-    style = {"window": CT_WINDOW} if image.units == "HU" else {}
-    cases = case_pictures(image, labels, names, results, comparison.reference, **style) if comparison else ()
+    cases: tuple[StructurePictures, ...] = ()
+    if comparison is not None:
+        compared = comparison.within(labels), comparison.within(comparison.reference)
+        cases = case_pictures(image, compared[0], names, results, compared[1])
     total = sum(record["volumes_ml"].values())
     found = sum(value > 0 for value in record["volumes_ml"].values())
     return ReportData(
@@ -49,9 +59,9 @@ def report_data(
         structures=results,
         provenance=_provenance(model, record),
         warnings=tuple(_sentence(warning) for warning in record["warnings"]),
-        overview=overview_pictures(image, labels, names, **style),
+        overview=overview_pictures(image, labels, names),
         cases=cases,
-        look_next=_look_next(results, record),
+        look_next=(*_look_next(results, record), *_least_sure(image, labels, names, record, comparison)),
         reference_name=comparison.name if comparison else "reference",
         other_names=tuple(comparison.others) if comparison else (),
     )
@@ -122,6 +132,36 @@ def _look_next(results: "tuple[StructureResult, ...]", record: Mapping[str, Any]
             )
         elif result.agreement is not None and not math.isnan(result.agreement) and result.agreement < POOR_AGREEMENT:
             found.append(Finding(display, f"Its agreement with the reference is low ({result.agreement:.2f})."))
+    return tuple(found)
+
+
+def _least_sure(
+    image: "Volume",
+    labels: "Volume",
+    names: Mapping[int, str],
+    record: Mapping[str, Any],
+    comparison: Comparison | None,
+) -> "tuple[Finding, ...]":
+    """The slices where the model is least sure, with pictures; given slices need no second look."""
+    from medimg.display import plane_layout
+    from medimg.export import Finding
+    from medimg.export.report_pictures import finding_picture
+    from medimg.structures import structure
+
+    axis = plane_layout(image, "axial").axis
+    numbers = {name: number for number, name in names.items()}
+    found: list[Finding] = []
+    for doubt in record["least_sure"]:
+        x, y, z = doubt["voxel"]
+        if len(found) == MOST_DOUBTS or (
+            comparison and comparison.region is not None and not comparison.region[x, y, z]
+        ):
+            continue
+        index, name = doubt["voxel"][axis], doubt["structure"]
+        picture = finding_picture(image, labels, names, "axial", index, number=numbers[name])
+        where = f"{structure(name).display}, axial slice {index + 1} of {image.shape[axis]}"
+        why = f"The model is least sure here: it gives the structure a mean probability of {doubt['probability']:.2f}."
+        found.append(Finding(where, why, picture))
     return tuple(found)
 
 

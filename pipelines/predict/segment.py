@@ -1,6 +1,7 @@
 """From an image to a label map on the image's own grid."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.predict.model import Model
@@ -13,8 +14,31 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+# A slice with fewer voxels of a structure says little about how sure the model is of it.
+LEAST_VOXELS = 20
 
-def segment(model: Model, image: "Volume", progress: Progress | None = None) -> "Volume":
+
+@dataclass(frozen=True)
+class Doubt:
+    """The axial slice, by a place in it (RAS+ mm), where a model is least sure of a structure.
+
+    `probability` is the mean that the model gives the structure over its own voxels there.
+    """
+
+    structure: str
+    place: tuple[float, float, float]
+    probability: float
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """A label map on the image's grid, and where to look twice, the least sure first."""
+
+    labels: "Volume"
+    doubts: tuple[Doubt, ...]
+
+
+def segment(model: Model, image: "Volume", progress: Progress | None = None) -> Segmentation:
     """Label map (values of `model.card.labels`) of an image, on the image's grid.
 
     Windows have the size of the training patches, because instance norm adapts to what it sees; they overlap, are
@@ -32,7 +56,8 @@ def segment(model: Model, image: "Volume", progress: Progress | None = None) -> 
     probabilities = from_network(_probabilities(model, inputs, progress))
     values = [0, *model.card.labels.values()]
     labels = transforms.label_from_probabilities(probabilities, prepared, image, labels=values)
-    return image.with_array(_clean(model, labels), units="label")
+    cleaned = image.with_array(_clean(model, labels), units="label")
+    return Segmentation(cleaned, _doubts(model, probabilities, prepared))
 
 
 def _probabilities(model: Model, inputs: "np.ndarray[Any, Any]", progress: Progress | None) -> "np.ndarray[Any, Any]":
@@ -53,6 +78,26 @@ def _probabilities(model: Model, inputs: "np.ndarray[Any, Any]", progress: Progr
         progress=progress,
     )
     return probabilities
+
+
+def _doubts(model: Model, probabilities: "np.ndarray[Any, Any]", prepared: "Volume") -> tuple[Doubt, ...]:
+    """For each structure the axial slice of the network's grid with the lowest mean probability."""
+    import numpy as np
+
+    best = probabilities.argmax(axis=0)
+    found = []
+    for channel, name in enumerate(model.card.labels, start=1):
+        mask = best == channel
+        count = mask.sum(axis=(0, 1))
+        if count.max() < LEAST_VOXELS:
+            continue
+        total = np.where(mask, probabilities[channel], 0).sum(axis=(0, 1), dtype=np.float64)
+        sure = np.where(count >= LEAST_VOXELS, total / np.maximum(count, 1), np.inf)
+        index = int(sure.argmin())
+        x, y = np.argwhere(mask[:, :, index]).mean(axis=0)
+        place = prepared.voxel_to_world([x, y, index])
+        found.append(Doubt(name, (float(place[0]), float(place[1]), float(place[2])), float(sure[index])))
+    return tuple(sorted(found, key=lambda doubt: doubt.probability))
 
 
 def _clean(model: Model, labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -14,7 +14,7 @@ from pipelines.events import EventLog
 from pipelines.predict.model import Model
 from pipelines.predict.qc import check_input
 from pipelines.predict.report import Comparison, report_data
-from pipelines.predict.segment import segment
+from pipelines.predict.segment import Doubt, Segmentation, segment
 from pipelines.versions import device, versions
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def predict_study(
     study = read_study(model, source, case, series, events)
     choose_formats(formats, study.image)
     begin = time.perf_counter()
-    labels = segment_study(model, study, events)
+    segmentation = segment_study(model, study, events)
     seconds = {"read": study.seconds, "segment": round(time.perf_counter() - begin, 3)}
-    return write_results(model, study, labels, folder, formats, seconds, events=events)
+    return write_results(model, study, segmentation, folder, formats, seconds, events=events)
 
 
 def read_study(
@@ -96,8 +96,8 @@ def read_study(
     return Study(case, image, warnings, round(time.perf_counter() - begin, 3))
 
 
-def segment_study(model: Model, study: Study, events: EventLog | None = None) -> "Volume":
-    """The label map of a study, with progress as events."""
+def segment_study(model: Model, study: Study, events: EventLog | None = None) -> Segmentation:
+    """Segment a study, with progress as events."""
     events = events or EventLog()
     events.write("segment", message="segmenting")
     return segment(
@@ -108,7 +108,7 @@ def segment_study(model: Model, study: Study, events: EventLog | None = None) ->
 def write_results(
     model: Model,
     study: Study,
-    labels: "Volume",
+    segmentation: Segmentation,
     folder: Path,
     formats: Sequence[str] | None = None,
     seconds: dict[str, float] | None = None,
@@ -122,7 +122,8 @@ def write_results(
     """
     events = events or EventLog()
     events.write("write", message="writing results")
-    record = _record(model, study, labels)
+    labels = segmentation.labels
+    record = _record(model, study, segmentation)
     record["notes"] = list(notes)
     record["seconds"] = dict(seconds or {})
     if comparison is not None:
@@ -173,10 +174,10 @@ def _with_units(image: "Volume", model: Model) -> "Volume":
     return replace(image, units=units).with_notes(f"The file does not say what its values are; taken for {units}.")
 
 
-def _record(model: Model, study: Study, labels: "Volume") -> dict[str, Any]:
+def _record(model: Model, study: Study, segmentation: Segmentation) -> dict[str, Any]:
     import numpy as np
 
-    image = study.image
+    image, labels = study.image, segmentation.labels
     counts = np.bincount(labels.array.reshape(-1), minlength=max(model.card.labels.values()) + 1)
     source = image.provenance
     return {
@@ -197,6 +198,7 @@ def _record(model: Model, study: Study, labels: "Volume") -> dict[str, Any]:
         "volumes_ml": {
             name: round(int(counts[value]) * labels.voxel_volume_ml, 3) for name, value in model.card.labels.items()
         },
+        "least_sure": [_place(doubt, image) for doubt in segmentation.doubts],
         "model": {
             "name": model.card.name,
             "weights_sha256": model.card.weights_sha256,
@@ -207,6 +209,15 @@ def _record(model: Model, study: Study, labels: "Volume") -> dict[str, Any]:
         "device": device(),
         "outputs": {},
     }
+
+
+def _place(doubt: Doubt, image: "Volume") -> dict[str, Any]:
+    """A doubt by the image's own voxel indices, from 0."""
+    import numpy as np
+
+    index = np.rint(image.world_to_voxel(doubt.place)).astype(int)
+    voxel = [int(np.clip(i, 0, size - 1)) for i, size in zip(index, image.shape, strict=True)]
+    return {"structure": doubt.structure, "voxel": voxel, "probability": round(doubt.probability, 4)}
 
 
 def _write(name: str, result: StudyResult, model: Model, comparison: Comparison | None) -> Path:

@@ -125,7 +125,7 @@ def test_from_training_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     study = output / "study"
     record = json.loads((study / "result.json").read_text())
     assert record["agreement"]["dice"].keys() == record["labels"].keys()
-    assert record["agreement"]["others"].keys() == {"nearest given slice, copied", "trained on the other scan alone"}
+    assert record["agreement"]["others"].keys() == {"nearest slice copied", "other scan only"}
     card = json.loads((output / "model" / "card.json").read_text())
     assert card["scores"]["agreement_dice_unseen"] == record["agreement"]["dice"]
     labels = medimg.read(study / "segmentation.nii.gz")

@@ -18,7 +18,15 @@ from pipelines.config import load_config
 from pipelines.errors import ExitCode, InputError, ModelError, UsageError
 from pipelines.evaluate import evaluate, label_names
 from pipelines.fingerprint import Fingerprint, appearance
-from pipelines.predict import case_names, check_input, load_model, predict_studies, predict_study
+from pipelines.predict import (
+    Model,
+    Segmentation,
+    case_names,
+    check_input,
+    load_model,
+    predict_studies,
+    predict_study,
+)
 from pipelines.predict.qc import UNLIKE
 from pipelines.train import train
 
@@ -82,6 +90,12 @@ class TestStudy:
         assert record["input"]["sha256"] == medimg.read(scan).provenance.sha256
         assert record["volumes_ml"]["liver"] == pytest.approx((truth() == 1).sum() * 0.008, rel=0.3)
         assert record["warnings"] == []
+        assert {place["structure"] for place in record["least_sure"]} == {"liver", "vertebrae"}
+        for place in record["least_sure"]:
+            x, _, z = place["voxel"]
+            assert (x >= 12) == (place["structure"] == "liver")  # stored towards the patient's left, where the ball is
+            assert 0 <= z < 16
+            assert 0 < place["probability"] <= 1
         assert {"voxhelix", "numpy", "python"} <= record["versions"].keys()
         assert "Research use only" in record["notice"]
         assert not list((tmp_path / "out").glob(".*tmp"))
@@ -131,9 +145,10 @@ class TestStudy:
     ) -> None:
         from pipelines.predict import study
 
-        monkeypatch.setattr(
-            study, "segment", lambda model, image, progress: image.with_array(image.array.astype(np.uint8) * 0, "label")
-        )
+        def nothing(model: Model, image: Volume, progress: object) -> Segmentation:
+            return Segmentation(image.with_array(np.zeros(image.shape, np.uint8), "label"), ())
+
+        monkeypatch.setattr(study, "segment", nothing)
         result = predict_study(load_model(trained), dicom_study(tmp_path / "dicom"), tmp_path / "out", "air")
         assert set(result.outputs) == {"nifti", "report"}
         assert any("nothing was found, so there is no DICOM SEG" in warning for warning in result.warnings)
