@@ -231,6 +231,13 @@ class TestGaps:
         with pytest.raises(ImageError, match="no source images"):
             source_datasets(volume)
 
+    def test_a_hole_that_no_memory_could_fill(self, tmp_path):
+        datasets = make_series(phantom((64, 64, 4)), lps_affine())
+        datasets[3].ImagePositionPatient = [-40, -30, 9.0e7]
+        save(datasets, tmp_path)
+        with pytest.raises(ImageError, match=r"'the regular grid' needs \d+\.\d GiB of memory"):
+            medimg.read(tmp_path, resample_irregular=True)
+
     def test_uneven_spacing(self, tmp_path):
         places = [0.0, 2.0, 4.0, 5.0, 8.0, 10.0, 11.5, 14.0]
         pieces = [lps_affine(origin=(-40, -30, z)) for z in places]

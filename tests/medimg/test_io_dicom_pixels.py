@@ -288,6 +288,16 @@ class TestTransferSyntaxes:
                 assert found.shape == (64, 64, 1)
         assert capfd.readouterr() == ("", "")
 
+    def test_pixel_data_of_an_unknown_type(self, tmp_path):
+        (ds,) = series(phantom((64, 64, 1)))
+        ds.compress(JPEG2000Lossless, generate_instance_uid=False)
+        path = save([ds], tmp_path) / "IM0000"
+        data = path.read_bytes()
+        assert data.count(b"\xe0\x7f\x10\x00OB") == 1
+        path.write_bytes(data.replace(b"\xe0\x7f\x10\x00OB", b"\xe0\x7f\x10\x00Og"))
+        with pytest.raises(ImageError, match="damaged"):
+            medimg.read(path)
+
     def test_a_jpeg_2000_stream_of_another_size_is_refused_before_it_is_decoded(self, tmp_path):
         (ds,) = series(phantom((64, 64, 1)))
         ds.compress(JPEG2000Lossless, generate_instance_uid=False)

@@ -1,6 +1,8 @@
 """Where a stack's voxels lie: its affine, and what is irregular about it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,9 @@ from medimg.io.dicom.stacks import Stack
 
 _RELATIVE, _ABSOLUTE = 0.05, 0.1
 """Slice distances may differ from their median by 5 % or 0.1 mm (as in dicom2nifti), the latter up to a fifth of it."""
+
+_SHOWN = 8
+"""Missing places that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,6 @@ class Layout:
     """Median distance of the planes along the normal, mm."""
     problem: str | None
     """Why the stack is no regular grid: a clause for a sentence, or None."""
-    missing: tuple[float, ...]
-    """Positions along the normal (mm) where planes are missing."""
     notes: tuple[str, ...]
 
 
@@ -37,12 +40,12 @@ def lay_out(stack: Stack) -> Layout:
     notes: list[str] = []
     if len(positions) == 1:
         step = _single_step(stack, notes)
-        return Layout(_affine(stack, normal * step), step, None, (), tuple(notes))
+        return Layout(_affine(stack, normal * step), step, None, tuple(notes))
     along = positions @ normal
     gaps = np.diff(along)
     step = _slice_step(gaps)
     vector = (positions[-1] - positions[0]) / (len(positions) - 1)
-    missing, problem = _irregularity(along, gaps, step)
+    problem = _irregularity(along, gaps, step)
     problem = problem or _tilt(positions, along, normal, stack) or _sideways(positions, along, normal)
     if problem is None:
         off = np.abs(along - along[0] - np.arange(len(along)) * (vector @ normal)).max()
@@ -51,7 +54,7 @@ def lay_out(stack: Stack) -> Layout:
     skew = max(plane.skew for plane in stack.planes)
     if skew > 1e-4:
         notes.append(f"Made the image orientation exactly orthogonal (was off by {skew:.1e}).")
-    return Layout(_affine(stack, vector), step, problem, tuple(missing), tuple(notes))
+    return Layout(_affine(stack, vector), step, problem, tuple(notes))
 
 
 def require_regular(layout: Layout, name: str) -> None:
@@ -97,27 +100,31 @@ def _slice_step(gaps: npt.NDArray[np.float64]) -> float:
     return median
 
 
-def _irregularity(
-    along: npt.NDArray[np.float64], gaps: npt.NDArray[np.float64], step: float
-) -> tuple[list[float], str | None]:
+def _irregularity(along: npt.NDArray[np.float64], gaps: npt.NDArray[np.float64], step: float) -> str | None:
     """Missing planes, where every odd gap is a multiple of the step; else uneven spacing."""
     allowed = tolerance(step)
     multiples = np.maximum(np.round(gaps / step), 1).astype(int)
     if np.abs(gaps - multiples * step).max() > allowed:
-        return [], f"its slices are unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm, median {step:.3g} mm)"
-    missing = [
-        float(along[k] + n * gaps[k] / multiples[k])
-        for k in np.flatnonzero(multiples > 1)
-        for n in range(1, multiples[k])
-    ]
-    if missing:
-        shown = ", ".join(f"{p:.1f}" for p in missing[:8]) + (", ..." if len(missing) > 8 else "")
-        count = f"{len(missing)} slice is" if len(missing) == 1 else f"{len(missing)} slices are"
-        return missing, f"{count} missing, at {shown} mm along the normal ({len(along)} are there, {step:.3g} mm apart)"
+        return f"its slices are unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm, median {step:.3g} mm)"
+    count = int((multiples - 1).sum())
+    if count:
+        first = tuple(islice(_holes(along, gaps, multiples), _SHOWN))
+        shown = ", ".join(f"{p:.1f}" for p in first) + (", ..." if count > len(first) else "")
+        words = "1 slice is" if count == 1 else f"{count} slices are"
+        return f"{words} missing, at {shown} mm along the normal ({len(along)} are there, {step:.3g} mm apart)"
     even = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
     if np.abs(along - even).max() > 2 * allowed:
-        return [], f"the distance of its slices drifts ({gaps.min():.3g} to {gaps.max():.3g} mm)"
-    return [], None
+        return f"the distance of its slices drifts ({gaps.min():.3g} to {gaps.max():.3g} mm)"
+    return None
+
+
+def _holes(
+    along: npt.NDArray[np.float64], gaps: npt.NDArray[np.float64], multiples: npt.NDArray[np.int64]
+) -> Iterator[float]:
+    """Positions along the normal where planes are missing. A generator: a damaged position can leave millions."""
+    for k in np.flatnonzero(multiples > 1):
+        for n in range(1, int(multiples[k])):
+            yield float(along[k] + n * gaps[k] / multiples[k])
 
 
 def _tilt(

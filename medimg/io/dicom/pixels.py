@@ -208,6 +208,10 @@ def _decode(dataset: "Dataset", image: ImageObject, wanted: set[int]) -> list[tu
     if "PixelData" not in dataset:
         held = "floating-point pixels, which are not read here" if "FloatPixelData" in dataset else "no pixels"
         raise ImageError(f"{name!r} holds {held}.")
+    try:
+        stream = bytes(dataset["PixelData"].value)
+    except Exception:  # a damaged value representation shows only here
+        raise ImageError(f"{name!r}: its pixel data are damaged; send or copy it again.") from None
     syntax = UID(_transfer_syntax(dataset) or _guess_syntax(dataset))
     try:
         decoder = get_decoder(syntax)
@@ -217,7 +221,7 @@ def _decode(dataset: "Dataset", image: ImageObject, wanted: set[int]) -> list[tu
         raise ImageError(f"{name!r} is coded as {syntax.name}, and no decoder for it is installed.")
     dataset.file_meta.TransferSyntaxUID = syntax
     if syntax.is_encapsulated:
-        _require_plausible_stream(dataset, image, syntax)
+        _require_plausible_stream(stream, image, syntax)
     try:
         plugin = _plugin(decoder)
         with silent_stderr() if plugin == "gdcm" else contextlib.nullcontext():
@@ -265,16 +269,14 @@ def _guess_syntax(dataset: "Dataset") -> str:
     return "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
 
 
-def _require_plausible_stream(dataset: "Dataset", image: ImageObject, syntax: Any) -> None:
+def _require_plausible_stream(stream: bytes, image: ImageObject, syntax: Any) -> None:
     """Refuse JPEG 2000 streams whose own size differs from the header's, before a decoder allocates for them."""
     if "JPEG 2000" not in syntax.name:
         return
-    start = dataset.PixelData.find(b"\xff\x4f\xff\x51")
+    start = stream.find(b"\xff\x4f\xff\x51")
     if start < 0:
         return
-    x1, y1, x0, y0 = (
-        int.from_bytes(dataset.PixelData[start + 8 + 4 * i : start + 12 + 4 * i], "big") for i in range(4)
-    )
+    x1, y1, x0, y0 = (int.from_bytes(stream[start + 8 + 4 * i : start + 12 + 4 * i], "big") for i in range(4))
     if (y1 - y0, x1 - x0) != (image.rows, image.columns):
         raise ImageError(
             f"{image.entry.name!r}: its JPEG 2000 stream says {y1 - y0} x {x1 - x0} pixels and its header "

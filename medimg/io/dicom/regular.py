@@ -8,6 +8,7 @@ import numpy.typing as npt
 from medimg import geometry
 from medimg.io.dicom.layout import Layout
 from medimg.io.dicom.stacks import Stack
+from medimg.io.sources import require_memory
 
 _STILL = 0.05
 """Slices shifted by less than this part of a pixel are left where they are: interpolation would only blur them."""
@@ -38,6 +39,7 @@ def resample_regular(
 
     count = round(float(along[-1]) / layout.step) + 1
     step = float(along[-1]) / (count - 1)
+    require_memory(count * rows * columns * 4, "the regular grid")
     fill = float(values.min())
     regular = np.empty((count, rows, columns), dtype=np.float32)
     moved: dict[int, npt.NDArray[np.float32]] = {}
