@@ -13,9 +13,14 @@ def segment_command(model: Path, study: Path, series: str | None) -> list[str]:
 
 
 def demo_command(output: Path) -> list[str]:
-    """Train the demonstration model into `output`."""
+    """Train the demonstration model into `output` and finish the sample's contouring with it."""
     return [*_VOXHELIX, "demo", "--output", str(output), *_following()]
 
 
+def doctor_command() -> list[str]:
+    """Look at this computer."""
+    return [*_VOXHELIX, "doctor"]
+
+
 def _following() -> list[str]:
-    return ["--events", "{job}/events.jsonl", "--quiet"]
+    return ["--events", "{job}/events.jsonl"]

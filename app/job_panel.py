@@ -1,6 +1,7 @@
 """A job as it runs: stage, progress, log and cause; it reads the job's folder and computes nothing."""
 
 import time
+from typing import Literal
 
 import streamlit as st
 
@@ -31,16 +32,18 @@ _STAGES = {
     "segment": "Segmenting",
     "write": "Writing results",
     "prepare": "Preparing the data",
+    "resume": "Going on where it was",
     "train": "Training",
+    "trained": "Trained",
     "done": "Done",
     "failed": "Failed",
 }
 
 
-def show_job(job: Job) -> None:
+def show_job(job: Job, log_open: bool = False) -> None:
     """Show `job`, and follow it in this part of the page alone for as long as it runs."""
     every = None if job.state.over else _REFRESH
-    st.fragment(_panel, run_every=every)(job.id)
+    st.fragment(_panel, run_every=every)(job.id, log_open)
 
 
 def describe(job: Job) -> str:
@@ -49,7 +52,20 @@ def describe(job: Job) -> str:
     return f"{_ICONS[job.state]} {_WORDS[job.state]}{spent}"
 
 
-def _panel(job_id: str) -> None:
+def has_result(job: Job) -> bool:
+    """Whether there is something to open on the Result page."""
+    return job.state is JobState.FINISHED and job.kind in ("predict", "demo")
+
+
+def open_button(job: Job, label: str, kind: Literal["primary", "secondary"]) -> None:
+    """A button that leads to the job's result."""
+    if st.button(label, key=f"result-{job.id}", icon=":material/fact_check:", type=kind, width="stretch"):
+        st.session_state.result = job.context.get("result", job.id)
+        st.session_state.pop("result-choice", None)
+        st.switch_page("views/result.py")
+
+
+def _panel(job_id: str, log_open: bool) -> None:
     store = workspace().jobs
     try:
         job = store.get(job_id)
@@ -63,24 +79,26 @@ def _panel(job_id: str) -> None:
     if not job.state.over:
         st.session_state.following = job.id
     with st.container(border=True):
-        title, action = st.columns([5, 1], vertical_alignment="center")
+        title, action = st.columns([5, 1.2], vertical_alignment="center")
         title.markdown(f"**{_escape(job.title)}**")
         title.caption(describe(job))
         if not job.state.over:
             action.button("Cancel", key=f"cancel-{job.id}", on_click=store.cancel, args=(job.id,), width="stretch")
+        elif has_result(job):
+            with action:
+                open_button(job, "Open the result", "primary")
         _state(job)
         if job.state is not JobState.QUEUED:
-            with st.expander("Log", expanded=job.state is JobState.FAILED):
-                st.code(
-                    "\n".join(store.log_tail(job)) or "Nothing has been printed yet.", language=None, wrap_lines=True
-                )
+            silence = "The process printed nothing." if job.state.over else "Nothing has been printed yet."
+            with st.expander("Log", expanded=log_open or job.state is JobState.FAILED):
+                st.code("\n".join(store.log_tail(job)) or silence, language=None, wrap_lines=True)
 
 
 def _state(job: Job) -> None:
     store = workspace().jobs
     if job.state is JobState.QUEUED:
         ahead = store.waiting_before(job)
-        st.info("Starts in a moment." if ahead == 0 else f"Starts after {ahead} other job{'s' * (ahead > 1)}.")
+        st.caption("Starts in a moment." if ahead == 0 else f"Starts after {ahead} other job{'s' * (ahead > 1)}.")
     elif job.state is JobState.RUNNING:
         progress = store.progress(job)
         stage = _STAGES.get(progress.stage, progress.stage.replace("_", " ").capitalize()) or "Starting"
@@ -93,7 +111,7 @@ def _state(job: Job) -> None:
     elif job.state is JobState.INTERRUPTED:
         st.warning(_sentence(job.cause), icon=":material/power_off:")
     elif job.state is JobState.CANCELLED:
-        st.info("The job was cancelled; nothing of it is kept as a result.")
+        st.caption("The job was cancelled; nothing of it is kept as a result.")
 
 
 def _sentence(text: str) -> str:

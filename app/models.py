@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import app
 from app.workspace import Workspace
+from medimg.structures import structure
 from pipelines.card import Card, read_card
 from pipelines.errors import ModelError
 
-_CHECKOUT = Path(app.__file__).resolve().parent.parent
 _DEPTH = 4
 
 
@@ -26,18 +25,26 @@ class ModelChoice:
         """Name and day of training."""
         if self.card is None:
             return self.folder.name
-        return f"{self.card.name} ({self.card.created[:10]})"
+        return f"{self.card.name}, trained {self.card.created[:16].replace('T', ' ')}"
+
+    @property
+    def agreement(self) -> str:
+        """Dice on what training never saw, where the card has it."""
+        scores = self.card.scores.get("agreement_dice_unseen", {}) if self.card else {}
+        known = [(structure(name).display, value) for name, value in scores.items() if value is not None]
+        return ", ".join(f"{display} {value:.2f}" for display, value in known)
 
 
 def find_models(place: Workspace) -> list[ModelChoice]:
-    """Models under the `runs` of workspace, current folder and checkout; usable ones first, newest first."""
-    roots = dict.fromkeys(root.resolve() for root in (place.runs, Path.cwd() / "runs", _CHECKOUT / "runs"))
-    choices = [_choice(folder) for folder in dict.fromkeys(_folders_with_weights(roots))]
+    """All models that there are; usable ones first, of those the ones with scores, then the newest."""
+    choices = [_choice(folder) for folder in dict.fromkeys(_folders_with_weights(place.run_roots))]
     return sorted(choices, key=_rank, reverse=True)
 
 
-def _rank(choice: ModelChoice) -> tuple[bool, str]:
-    return choice.card is not None, choice.card.created if choice.card else ""
+def _rank(choice: ModelChoice) -> tuple[bool, bool, str]:
+    if choice.card is None:
+        return False, False, ""
+    return True, bool(choice.card.scores), choice.card.created
 
 
 def _folders_with_weights(roots: Iterable[Path]) -> Iterable[Path]:

@@ -38,11 +38,16 @@ def study_view(path: Path, series: int | None, stamp: float) -> bytes:
 
 @st.cache_resource(scope="session", max_entries=2, show_spinner=False)
 def result_view(
-    path: Path, series: int | None, stamp: float, labels: Path, job_id: str, _structures: Sequence[ShownStructure]
+    path: Path,
+    series: int | None,
+    stamp: float,
+    labels: Path,
+    labels_stamp: float,
+    _structures: Sequence[ShownStructure],
 ) -> bytes:
-    """A study with the label map of a job, packed for the viewer."""
+    """A study with a label map of it, packed for the viewer."""
     image = read_volume(path, series, stamp)
-    return encode_view(image, f"job:{job_id}", medimg.read(labels), _structures)
+    return encode_view(image, f"{labels}:{labels_stamp}", medimg.read(labels), _structures)
 
 
 def stamp_of(study: Study) -> float:

@@ -1,18 +1,33 @@
 """What a finished segmentation left in its job folder (`pipelines.predict` writes it)."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from app.viewer import ShownStructure
+from app.workspace import Workspace
 from medimg.structures import structure
+from pipelines.jobs import JobState
 
 _DOWNLOADS = {
     "nifti": ("Label map (NIfTI)", "segmentation.nii.gz", "application/gzip"),
     "dicom-seg": ("DICOM SEG", "segmentation.dcm", "application/dicom"),
     "report": ("Report (HTML)", "report.html", "text/html"),
 }
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """Where a result lies and which study it is of; `series` is the number chosen there, None where there is one."""
+
+    key: str
+    title: str
+    created: float
+    folder: Path
+    study: str
+    series: int | None
 
 
 class ResultError(ValueError):
@@ -57,6 +72,21 @@ class SegmentationResult:
         return shown
 
     @property
+    def agreement(self) -> dict[str, float | None]:
+        """Dice with a reference by structure's display name; {} where there was none."""
+        scores = self.record.get("agreement", {}).get("dice", {})
+        return {structure(name).display: value for name, value in scores.items()}
+
+    @property
+    def reference(self) -> str:
+        """What the agreement is with, in words."""
+        return str(self.record.get("agreement", {}).get("with", ""))
+
+    def belongs_to(self, sha256: str | None) -> bool:
+        """Whether the study with that hash is the one that was segmented."""
+        return sha256 is not None and self.record.get("input", {}).get("sha256") == sha256
+
+    @property
     def downloads(self) -> list[Download]:
         """The files that may be saved, in a fixed order."""
         found = []
@@ -65,6 +95,33 @@ class SegmentationResult:
             if entry and (self.folder / entry["file"]).exists():
                 found.append(Download(label, self.folder / entry["file"], f"voxhelix_{file_name}", mime))
         return found
+
+
+def find_results(place: Workspace, owner: str) -> list[StoredResult]:
+    """The results of an owner's jobs and of the demonstration, newest first."""
+    found = []
+    for job in place.jobs.jobs(owner):
+        if job.kind == "predict" and job.state is JobState.FINISHED:
+            number = job.context.get("series", "")
+            series = int(number) if number else None
+            study = job.context.get("study", "")
+            found.append(StoredResult(job.id, job.title, job.created, job.outputs, study, series))
+    for root in place.run_roots:
+        for path in root.glob("*/study/result.json"):
+            found.append(_of_demonstration(path))
+    return sorted(found, key=lambda result: result.created, reverse=True)
+
+
+def demonstration_key(folder: Path) -> str:
+    """How the result of a demonstration run in `folder` is called in addresses."""
+    return hashlib.sha256(str((folder / "study").resolve()).encode()).hexdigest()[:16]
+
+
+def _of_demonstration(record: Path) -> StoredResult:
+    """`voxhelix demo` finishes the contouring of the sample CT."""
+    key = demonstration_key(record.parent.parent)
+    title = "Demonstration: the sample's contouring finished"
+    return StoredResult(key, title, record.stat().st_mtime, record.parent, "sample-ct-dicom", None)
 
 
 def read_result(folder: Path) -> SegmentationResult:

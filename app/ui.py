@@ -4,6 +4,7 @@ import html
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import streamlit as st
 
@@ -11,6 +12,7 @@ from app.studies import Study, find_study
 from app.workspace import owner, workspace
 
 _STYLE = Path(__file__).parent / "static" / "style.css"
+Key = TypeVar("Key")
 RESEARCH_USE = "Research use only \u2014 not for diagnosis or treatment"
 
 
@@ -74,6 +76,16 @@ def choose_study(study: Study | None) -> None:
             st.session_state.pop("series-choice", None)
         st.session_state.study = study.id
         st.query_params["study"] = study.id
+
+
+def distinct(texts: dict[Key, str]) -> dict[Key, str]:
+    """The same texts, numbered where two are alike: Streamlit tells the options of a list apart by their text."""
+    seen: dict[str, int] = {}
+    result = {}
+    for key, text in texts.items():
+        seen[text] = seen.get(text, 0) + 1
+        result[key] = text if seen[text] == 1 else f"{text} ({seen[text]})"
+    return result
 
 
 def duration(seconds: float) -> str:

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import streamlit as st
 
+import app
 from pipelines.jobs import JobStore
 
 LOCAL_OWNER = "local"
+_CHECKOUT = Path(app.__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Workspace:
     def runs(self) -> Path:
         """Models that were trained from the app."""
         return self.folder / "runs"
+
+    @property
+    def run_roots(self) -> list[Path]:
+        """Where trained models are looked for: here, in the current folder, and in this checkout (`make demo`)."""
+        return list(dict.fromkeys(root.resolve() for root in (self.runs, Path.cwd() / "runs", _CHECKOUT / "runs")))
 
 
 def workspace() -> Workspace:

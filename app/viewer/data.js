@@ -30,6 +30,7 @@ function readViewId(bytes) {
 function initialState(view) {
   return {
     cursor: view.cursor ? [...view.cursor] : view.shape.map((n) => Math.floor((n - 1) / 2)),
+    pointer: null,
     level: view.window[0],
     width: view.window[1],
     radiological: true,

@@ -88,7 +88,10 @@ class Viewer {
 
   moveTo(axis, index) {
     const limit = this.view.shape[axis] - 1;
-    this.change(() => { this.state.cursor[axis] = Math.min(limit, Math.max(0, Math.round(index))); });
+    this.change(() => {
+      this.state.cursor[axis] = Math.min(limit, Math.max(0, Math.round(index)));
+      if (this.state.pointer) this.state.pointer[axis] = this.state.cursor[axis];
+    });
   }
 
   // Put the crosshair on a position in mm (RAS+).
@@ -171,14 +174,18 @@ class Viewer {
       const box = canvas.getBoundingClientRect();
       return [((event.clientX - box.left) / box.width) * canvas.width, ((event.clientY - box.top) / box.height) * canvas.height];
     };
-    const pick = (event) => {
+    // The voxel under the pointer; outside of the picture the nearest one.
+    const voxel = (event) => {
       const projection = this.projection(name);
       const place = pixel(event);
-      this.change(() => projection.axes.forEach((axis, screen) => {
+      const found = [...this.state.cursor];
+      projection.axes.forEach((axis, screen) => {
         const index = Math.round(projection.toIndex(screen, place[screen]));
-        this.state.cursor[axis] = Math.min(this.view.shape[axis] - 1, Math.max(0, index));
-      }));
+        found[axis] = Math.min(this.view.shape[axis] - 1, Math.max(0, index));
+      });
+      return found;
     };
+    const pick = (event) => this.change(() => { this.state.cursor = voxel(event); });
     canvas.addEventListener("pointerdown", (event) => {
       const mode = event.button === 1 || event.altKey ? "pan" : event.button === 2 || event.shiftKey ? "window" : "pick";
       drag = { mode, at: [event.clientX, event.clientY] };
@@ -187,8 +194,16 @@ class Viewer {
       if (mode === "pick") pick(event);
       event.preventDefault();
     });
+    canvas.addEventListener("pointerleave", () => {
+      this.state.pointer = null;
+      this.status.show(this.state);
+    });
     canvas.addEventListener("pointermove", (event) => {
-      if (!drag) return;
+      this.state.pointer = voxel(event);
+      if (!drag) {
+        this.status.show(this.state);
+        return;
+      }
       const [dx, dy] = [event.clientX - drag.at[0], event.clientY - drag.at[1]];
       drag.at = [event.clientX, event.clientY];
       if (drag.mode === "pick") pick(event);

@@ -143,19 +143,21 @@ function buildLegend(view, actions) {
 }
 
 function buildStatus(view) {
-  const fields = Object.fromEntries(["position", "value", "structure", "voxel"].map((name) =>
+  const fields = Object.fromEntries(["position", "value", "structure", "grid"].map((name) =>
     [name, element("span", { class: name })]));
   const node = element("div", { class: "status", role: "status", "aria-live": "off" },
-    fields.position, fields.value, fields.structure, element("span", { class: "spacer" }), fields.voxel,
+    fields.position, fields.value, fields.structure, element("span", { class: "spacer" }), fields.grid,
     element("span", { class: "notice" }, "Research use only"));
+  fields.grid.textContent = view.grid;
+  // What is under the pointer while it is over a plane, else under the crosshair.
   const show = (state) => {
-    const { value, label } = valueAt(view, state.cursor);
+    const place = state.pointer ?? state.cursor;
+    const { value, label } = valueAt(view, place);
     const structure = view.structures.find((one) => one.value === label);
-    fields.position.textContent = `${describePosition(view.affine.toWorld(state.cursor))} mm`;
+    fields.position.textContent = `${describePosition(view.affine.toWorld(place))} mm`;
     fields.value.textContent = `${view.units === "HU" ? Math.round(value) : Number(value.toPrecision(4))} ${view.units}`;
     fields.structure.textContent = structure ? structure.display : "";
     fields.structure.style.setProperty("--colour", structure ? structure.colour : "transparent");
-    fields.voxel.textContent = view.grid;
     node.dataset.position = view.affine.toWorld(state.cursor).map((mm) => mm.toFixed(2)).join(" ");
   };
   return { node, show };

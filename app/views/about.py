@@ -7,7 +7,8 @@ import shutil
 import psutil
 import streamlit as st
 
-from app import ui
+from app import job_panel, ui
+from app.commands import doctor_command
 from app.models import find_models
 from app.studies import uploads
 from app.workspace import owner, workspace
@@ -48,6 +49,19 @@ def show_computer() -> None:
         st.warning(f"Less than 2 GB of disk is free at {place}. Make room, or start with `--work` on another disk.")
 
 
+def show_check() -> None:
+    """`voxhelix doctor` as a job: it compiles and learns a little, which a page must not do."""
+    jobs = [job for job in workspace().jobs.jobs(owner()) if job.kind == "doctor"]
+    running = any(not job.state.over for job in jobs)
+    if st.button("Check this computer", icon=":material/stethoscope:", disabled=running):
+        job = workspace().jobs.submit("doctor", "Check of this computer", doctor_command(), owner=owner())
+        st.session_state.doctor = job.id
+        st.rerun()
+    shown = next((job for job in jobs if job.id == st.session_state.get("doctor")), None)
+    if shown is not None:
+        job_panel.show_job(shown, log_open=True)
+
+
 def show_privacy() -> None:
     st.subheader("Where your data are", anchor=False)
     shared = (
@@ -68,4 +82,5 @@ def show_privacy() -> None:
 ui.heading("About", f"voxhelix {__version__} \u2014 segmentation of medical images on a tensor core of its own.")
 show_use()
 show_computer()
+show_check()
 show_privacy()

@@ -6,44 +6,38 @@ import streamlit as st
 
 import medimg
 from app import reading, ui
-from app.results import ResultError, SegmentationResult, read_result
+from app.results import ResultError, SegmentationResult, StoredResult, find_results, read_result
 from app.studies import find_study
 from app.viewer import show_viewer
 from app.workspace import owner, workspace
-from pipelines.jobs import Job, JobState
 
 
-def choose_job(jobs: list[Job]) -> Job:
+def choose_result(results: list[StoredResult]) -> StoredResult:
     """The result to show; the address names it, so that it survives a reload."""
-    known = {job.id: job for job in jobs}
+    known = {result.key: result for result in results}
     wanted = st.session_state.get("result") or st.query_params.get("result")
     if st.session_state.get("result-choice") not in known:
-        st.session_state["result-choice"] = wanted if wanted in known else jobs[0].id
-    # Streamlit tells options apart by their text, so each starts with a number of its own.
-    titles = {job.id: f"{n}. {job.title} \u00b7 {ui.clock(job.created)}" for n, job in enumerate(jobs, start=1)}
+        st.session_state["result-choice"] = wanted if wanted in known else results[0].key
     chosen = st.session_state["result-choice"]
-    if len(jobs) > 1:
+    if len(results) > 1:
+        titles = ui.distinct({one.key: f"{one.title} \u00b7 {ui.clock(one.created)}" for one in results})
         chosen = st.selectbox(
-            "Segmentation",
-            list(known),
-            format_func=titles.__getitem__,
-            key="result-choice",
-            label_visibility="collapsed",
+            "Result", list(known), format_func=titles.__getitem__, key="result-choice", label_visibility="collapsed"
         )
     st.session_state.result = chosen
     st.query_params["result"] = chosen
     return known[chosen]
 
 
-def show_result(job: Job) -> None:
+def show_result(stored: StoredResult) -> None:
     try:
-        result = read_result(job.outputs)
+        result = read_result(stored.folder)
     except ResultError as error:
         st.error(str(error), icon=":material/error:")
         return
     for warning in result.warnings:
         st.warning(_sentence(warning), icon=":material/warning:")
-    _show_overlay(job, result)
+    _show_overlay(stored, result)
     left, right = st.columns([1.2, 1], gap="large")
     with left:
         _show_volumes(result)
@@ -52,17 +46,21 @@ def show_result(job: Job) -> None:
         _show_making(result)
 
 
-def _show_overlay(job: Job, result: SegmentationResult) -> None:
-    study = find_study(workspace(), job.context.get("study", ""), owner())
+def _show_overlay(stored: StoredResult, result: SegmentationResult) -> None:
+    study = find_study(workspace(), stored.study, owner())
     if study is None:
         st.warning("The study of this result was deleted, so it cannot be shown; its files can still be saved below.")
         return
     try:
         with st.spinner("Reading study and result\u2026"):
             stamp = reading.stamp_of(study)
-            number = job.context.get("series", "")
-            series = int(number) if number else None
-            view = reading.result_view(study.path, series, stamp, result.labels, job.id, result.structures)
+            volume = reading.read_volume(study.path, stored.series, stamp)
+            if not result.belongs_to(volume.provenance.sha256):
+                st.error("The study on the disk is not the one that was segmented. Segment it again.")
+                return
+            view = reading.result_view(
+                study.path, stored.series, stamp, result.labels, result.labels.stat().st_mtime, result.structures
+            )
     except (medimg.ImageError, OSError) as error:
         st.error(str(error) if isinstance(error, medimg.ImageError) else "The files of this result are gone.")
         return
@@ -71,22 +69,17 @@ def _show_overlay(job: Job, result: SegmentationResult) -> None:
 
 def _show_volumes(result: SegmentationResult) -> None:
     st.subheader("Volumes", anchor=False)
-    agreement = result.record.get("agreement", {})
     rows: dict[str, list[object]] = {
         "Structure": [one.display for one in result.structures],
         "Volume (ml)": [one.millilitres for one in result.structures],
     }
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        column_config={"Volume (ml)": st.column_config.NumberColumn(format="%.1f")},
-    )
-    st.caption(
-        "Volumes are of what lies inside the scanned region."
-        if not agreement
-        else "Volumes are of what lies inside the scanned region. Agreement with a reference stands in the report."
-    )
+    columns = {"Volume (ml)": st.column_config.NumberColumn(format="%.1f")}
+    if result.agreement:
+        rows["Agreement (Dice)"] = [result.agreement.get(one.display) for one in result.structures]
+        columns["Agreement (Dice)"] = st.column_config.NumberColumn(format="%.2f")
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=columns)
+    note = "Volumes are of what lies inside the scanned region."
+    st.caption(f"{note} Agreement is with {result.reference}." if result.agreement else note)
 
 
 def _show_downloads(result: SegmentationResult) -> None:
@@ -127,10 +120,10 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-finished = [job for job in workspace().jobs.jobs(owner()) if job.kind == "predict" and job.state is JobState.FINISHED]
+results = find_results(workspace(), owner())
 ui.heading("Result", "Check the overlay in all three planes before you use a number.")
-if finished:
-    show_result(choose_job(finished))
+if results:
+    show_result(choose_result(results))
 else:
     ui.empty_state(
         "**Nothing has been segmented yet.**  \nOpen a study, then let a model mark its structures.",

@@ -6,9 +6,12 @@ import medimg
 from app import job_panel, reading, ui
 from app.commands import demo_command, segment_command
 from app.models import ModelChoice, find_models
+from app.results import demonstration_key
 from app.studies import Study
 from app.workspace import owner, workspace
-from pipelines.jobs import Job, JobState
+from pipelines.jobs import Job
+
+_KINDS = ("predict", "demo")
 
 
 def show_models(study: Study | None) -> None:
@@ -27,7 +30,8 @@ def show_models(study: Study | None) -> None:
 
 def _segment_form(study: Study | None, usable: list[ModelChoice]) -> None:
     with st.container(border=True):
-        choice = st.selectbox("Model", usable, format_func=lambda one: one.title)
+        titles = ui.distinct({place: choice.title for place, choice in enumerate(usable)})
+        choice = usable[st.selectbox("Model", list(titles), format_func=titles.__getitem__)]
         _show_card(choice)
         if study is None:
             st.caption("Choose a study first; then it can be segmented here.")
@@ -35,7 +39,9 @@ def _segment_form(study: Study | None, usable: list[ModelChoice]) -> None:
                 st.switch_page("views/study.py")
             return
         st.html(f'<p class="vx-sub" style="margin:.6rem 0 0">Study: {study.title}, {study.detail}</p>')
-        if st.button("Segment this study", icon=":material/play_arrow:", type="primary", disabled=_busy("predict")):
+        if st.button(
+            "Segment this study", icon=":material/play_arrow:", type="primary", disabled=_busy("predict", study.id)
+        ):
             _start_segmentation(study, choice)
 
 
@@ -49,7 +55,7 @@ def _show_card(choice: ModelChoice) -> None:
             ("Finds", names),
             ("Trained on", f"{len(card.sources)} case{'s' * (len(card.sources) != 1)}"),
             ("Resolution", " \u00d7 ".join(f"{step:g}" for step in card.spacing) + " mm"),
-            ("Weights", card.weights_sha256[:12]),
+            *([("Agreement (Dice) on unseen slices", choice.agreement)] if choice.agreement else []),
         ]
     )
 
@@ -86,24 +92,30 @@ def _offer_training() -> None:
             "Train the demonstration model", icon=":material/model_training:", type="primary", disabled=_busy("demo")
         ):
             output = workspace().runs / "demo"
-            job = workspace().jobs.submit("demo", "Train the demonstration model", demo_command(output), owner=owner())
+            job = workspace().jobs.submit(
+                "demo",
+                "Train the demonstration model",
+                demo_command(output),
+                owner=owner(),
+                context={"result": demonstration_key(output)},
+            )
             st.session_state.job = job.id
             st.rerun()
 
 
-def _busy(kind: str) -> bool:
-    return any(job.kind == kind and not job.state.over for job in workspace().jobs.jobs(owner()))
+def _busy(kind: str, study: str | None = None) -> bool:
+    """Whether that very work is already under way."""
+    under_way = [job for job in workspace().jobs.jobs(owner()) if job.kind == kind and not job.state.over]
+    return any(study is None or job.context.get("study") == study for job in under_way)
 
 
 def show_jobs() -> None:
     """First what runs and what was asked for, then what is over."""
-    jobs = workspace().jobs.jobs(owner())
+    jobs = [job for job in workspace().jobs.jobs(owner()) if job.kind in _KINDS]
     chosen = st.session_state.get("job")
     followed = [job for job in reversed(jobs) if not job.state.over or job.id == chosen]
     for job in followed:
         job_panel.show_job(job)
-        if job.state is JobState.FINISHED and job.kind == "predict":
-            _open_button(job, "Open the result", "primary")
     earlier = [job for job in jobs if job not in followed]
     if earlier:
         st.subheader("Earlier", anchor=False)
@@ -115,17 +127,11 @@ def _row(job: Job) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container():
             st.markdown(f"{job.title}  \n:small[{ui.clock(job.created)} \u00b7 {job_panel.describe(job)}]")
-        if job.state is JobState.FINISHED and job.kind == "predict":
-            _open_button(job, "Open", "secondary")
+        if job_panel.has_result(job):
+            job_panel.open_button(job, "Open", "secondary")
         elif st.button("Show", key=f"show-{job.id}"):
             st.session_state.job = job.id
             st.rerun()
-
-
-def _open_button(job: Job, label: str, kind: str) -> None:
-    if st.button(label, key=f"result-{job.id}", icon=":material/fact_check:", type=kind):  # type: ignore[arg-type]
-        st.session_state.result = job.id
-        st.switch_page("views/result.py")
 
 
 study = ui.current_study()

@@ -85,8 +85,7 @@ def _choose_series(study: Study) -> int | None:
     infos = reading.series_to_choose(study.path, reading.stamp_of(study))
     if not infos:
         return None
-    # Streamlit tells options apart by their text, so each starts with a number of its own.
-    labels = {info.number: f"{info.number}. {info}" for info in infos}
+    labels = ui.distinct({info.number: str(info) for info in infos})
     if st.session_state.get("series-choice") not in labels:
         whole = [info.number for info in infos if info.problem is None]
         remembered = st.session_state.get("series")

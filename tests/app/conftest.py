@@ -1,5 +1,6 @@
 """A small phantom study as NIfTI and as zipped DICOM, and a finished job over it, all written for real."""
 
+import hashlib
 import io
 import json
 import sys
@@ -63,7 +64,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """An empty work folder that the app will use, away from this checkout's models."""
     folder = tmp_path / "work"
     monkeypatch.setattr(sys, "argv", ["main.py", "--work", str(folder)])
-    monkeypatch.setattr("app.models._CHECKOUT", tmp_path)
+    monkeypatch.setattr("app.workspace._CHECKOUT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return Workspace(folder)
 
@@ -88,7 +89,7 @@ def finished_job(work: Workspace, nifti_bytes: bytes) -> Job:
         "warnings": ["the input is unlike the training data: it shows only 36 mm head-foot"],
         "labels": {"liver": 1, "spleen": 2},
         "volumes_ml": {"liver": counts[1] * 0.012, "spleen": counts[2] * 0.012},
-        "input": {"sha256": "1f" * 32},
+        "input": {"sha256": hashlib.sha256(nifti_bytes).hexdigest()},
         "model": {"name": "phantom", "weights_sha256": "2a" * 32, "config_sha256": "3b" * 32},
         "versions": {"voxhelix": "0.1.0"},
         "outputs": {"nifti": {"file": "segmentation.nii.gz"}, "report": {"file": "report.html"}},

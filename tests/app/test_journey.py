@@ -189,6 +189,7 @@ def _finish(work: Workspace, job_id: str, image: Any, labels: NDArray[np.uint8])
     write_nifti(image.with_array(labels, units="label"), outputs / "segmentation.nii.gz")
     volumes = {name: float((labels == value).sum() * image.voxel_volume_ml) for name, value in LABELS.items()}
     record = {
+        "input": {"sha256": image.provenance.sha256},
         "labels": LABELS,
         "volumes_ml": volumes,
         "warnings": [],

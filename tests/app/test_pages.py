@@ -224,7 +224,7 @@ def test_a_model_with_a_card_segments_and_one_without_cannot_be_chosen(
     monkeypatch.setattr("app.commands.segment_command", command)
     go(app, "segment")
     assert not app.exception
-    assert app.selectbox[0].options == ["phantom (2026-11-23)"]
+    assert app.selectbox[0].options == ["phantom, trained 2026-11-23 05:00"]
     assert "Liver, Spleen" in words(app)
     assert any("torn" in text.value and "card.json" in text.value for text in app.text)
     button(app, "Segment this study").click().run()

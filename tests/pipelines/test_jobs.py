@@ -264,6 +264,8 @@ def test_the_cause_of_a_failure(tmp_path: Path) -> None:
     assert "SIGSEGV" in failure_cause(-11, events, log)
     log.write_text("Traceback\nValueError: the grid is empty\n╰────────╯\n")
     assert failure_cause(1, events, log) == "ValueError: the grid is empty"
+    log.write_text("Error: the study is not readable\n")
+    assert failure_cause(1, events, log) == "the study is not readable"
     events.write_text('{"stage": "failed", "error": "Only 3 slices: at least 8 are needed."}\n')
     assert failure_cause(1, events, log) == "Only 3 slices: at least 8 are needed."
 
