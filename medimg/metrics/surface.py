@@ -81,10 +81,11 @@ def surface_distances(
     if not surface_a.any() or not surface_b.any():
         return SurfaceDistances(*(np.full(np.count_nonzero(s), np.inf) for s in (surface_a, surface_b)))
     edges = np.array([1.0] * (3 - a.ndim) + list(spacing), dtype=np.float64)
-    with ThreadPoolExecutor(2) as pool:
-        there = pool.submit(_distances, surface_a, surface_b, edges)
-        back = _distances(surface_b, surface_a, edges)
-    return SurfaceDistances(there.result(), back)
+    import framework
+
+    with ThreadPoolExecutor(min(framework.get_num_threads(), 2)) as pool:
+        there, back = pool.map(_distances, (surface_a, surface_b), (surface_b, surface_a), (edges, edges))
+    return SurfaceDistances(there, back)
 
 
 def hausdorff(

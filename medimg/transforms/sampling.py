@@ -9,7 +9,6 @@ source's extent (the outer voxel faces) takes the fill value.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -302,8 +301,10 @@ def _coded(labels: np.ndarray, fill: int) -> np.ndarray:
 
 
 def by_rows(rows: int, voxels: int, kernel: Callable[..., None], *arguments: Any) -> None:
-    """Run a kernel over all rows, on every core where the work is worth it."""
-    workers = min(_cores(), rows, voxels // _SPLIT + 1)
+    """Run a kernel over all rows, on framework's number of threads where the work is worth it."""
+    import framework
+
+    workers = min(framework.get_num_threads(), rows, voxels // _SPLIT + 1)
     if workers <= 1:
         kernel(*arguments, 0, rows)
         return
@@ -311,10 +312,3 @@ def by_rows(rows: int, voxels: int, kernel: Callable[..., None], *arguments: Any
     with ThreadPoolExecutor(workers) as pool:
         for done in [pool.submit(kernel, *arguments, a, b) for a, b in pairwise(edges)]:
             done.result()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
