@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipelines.events import EventLog
+from pipelines.train.tensorboard import ScalarWriter
 
 CSV_NAME = "log.csv"
 
@@ -24,14 +25,12 @@ class TrainingLog:
     def __init__(
         self, folder: Path, events: EventLog, start: int, total: int, structures: list[str], quiet: bool = False
     ) -> None:
-        from tensorboardX import SummaryWriter
-
         self._events = events
         self._total = total
         self._csv = folder / CSV_NAME
         self._columns = ["iteration", "lr", "loss", *(f"agreement_{name}" for name in structures)]
         _trim_csv(self._csv, start, self._columns)
-        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+        self._tensorboard = ScalarWriter(folder / "tensorboard", purge_step=start + 1 if start else None)
         self._display = _make_display(start, total, quiet)
 
     def __enter__(self) -> Self:
@@ -53,11 +52,8 @@ class TrainingLog:
         row |= {f"agreement_{name}": f"{value:.6g}" for name, value in agreement.items()}
         with self._csv.open("a", newline="", encoding="utf-8") as file:
             file.write(_csv_line([row.get(column, "") for column in self._columns]))
-        self._tensorboard.add_scalar("loss", loss, iteration)
-        self._tensorboard.add_scalar("lr", lr, iteration)
-        for name, value in agreement.items():
-            if not math.isnan(value):
-                self._tensorboard.add_scalar(f"agreement/{name}", value, iteration)
+        known = {f"agreement/{name}": value for name, value in agreement.items() if not math.isnan(value)}
+        self._tensorboard.add(iteration, loss=loss, lr=lr, **known)
         left = round(seconds * (self._total - iteration), 1)
         message = f"loss {loss:.3f}, {_clock(left)} left"
         self._events.write(

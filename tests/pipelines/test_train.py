@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from pipelines.config import Config, load_config
 from pipelines.errors import ConfigError, ExitCode, InputError, PipelineError, UsageError
 from pipelines.train import train
 from pipelines.train.cases import load_cases
+from pipelines.train.tensorboard import ScalarWriter, crc32c
 
 
 @pytest.fixture
@@ -136,6 +138,56 @@ class TestRun:
         with pytest.raises(PipelineError, match="not a number at iteration 0; a smaller"):
             run(path, "run")
         assert not (path.parent / "run" / "card.json").exists()
+
+
+class TestTensorBoard:
+    def records(self, path: Path) -> list[bytes]:
+        """The events of a file, checksums verified by tensorboardX."""
+        from tensorboardX.record_writer import masked_crc32c
+
+        data, events = path.read_bytes(), []
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            events.append(data[12 : 12 + length])
+            assert data[8:12] == struct.pack("<I", masked_crc32c(data[:8]))
+            assert data[12 + length : 16 + length] == struct.pack("<I", masked_crc32c(events[-1]))
+            data = data[16 + length :]
+        return events
+
+    def test_files_are_what_tensorboard_reads(self, tmp_path: Path) -> None:
+        pytest.importorskip("tensorboardX")
+        from tensorboardX.proto.event_pb2 import Event
+
+        writer = ScalarWriter(tmp_path, purge_step=300)
+        writer.add(300, loss=0.5, lr=1e-3)
+        writer.add(70_000, **{"agreement/liver": -2.25})
+        writer.close()
+        (path,) = tmp_path.iterdir()
+        version, purge, first, second = [Event.FromString(record) for record in self.records(path)]
+        assert version.file_version == "brain.Event:2"
+        assert (purge.step, purge.session_log.status) == (300, purge.session_log.START)
+        assert {value.tag: value.simple_value for value in first.summary.value} == pytest.approx(
+            {"loss": 0.5, "lr": 1e-3}
+        )
+        assert (second.step, second.summary.value[0].tag) == (70_000, "agreement/liver")
+        assert second.summary.value[0].simple_value == -2.25
+        assert abs(second.wall_time - time.time()) < 60
+
+    def test_checksum_of_the_standard(self) -> None:
+        assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+        assert crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720, B.4
+
+    def test_training_imports_no_other_framework(self, path: Path) -> None:
+        code = (
+            "import sys\n"
+            "from pipelines.cli import main\n"
+            "try: main(sys.argv[1:])\n"
+            "except SystemExit as end: assert not end.code, end.code\n"
+            "print([name for name in ('torch', 'tensorflow', 'jax', 'tensorboardX') if name in sys.modules])\n"
+        )
+        arguments = ["train", str(path), "-o", str(path.parent / "run"), "--quiet"]
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=300)
+        assert done.stdout.strip() == "[]", done.stderr
 
 
 LONG = ("--set", "training.iterations=60", "--set", "training.log_every=1", "--set", "training.checkpoint_every=5")
