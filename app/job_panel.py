@@ -111,7 +111,8 @@ def _state(job: Job) -> None:
     elif job.state is JobState.INTERRUPTED:
         st.warning(_sentence(job.cause), icon=":material/power_off:")
     elif job.state is JobState.CANCELLED:
-        st.caption("The job was cancelled; nothing of it is kept as a result.")
+        kept = "Starting it again goes on from its last checkpoint." if job.kind == "demo" else "Nothing of it is kept."
+        st.caption(f"The job was cancelled. {kept}")
 
 
 def _sentence(text: str) -> str:

@@ -1,7 +1,5 @@
 """What a segmentation found: the overlay on the study, volumes, and files to take away."""
 
-from pathlib import Path
-
 import streamlit as st
 
 import medimg
@@ -87,7 +85,7 @@ def _show_downloads(result: SegmentationResult) -> None:
     for item in result.downloads:
         st.download_button(
             item.label,
-            data=_reader(item.path),
+            data=item.path.read_bytes,
             file_name=item.file_name,
             mime=item.mime,
             icon=":material/download:",
@@ -95,10 +93,6 @@ def _show_downloads(result: SegmentationResult) -> None:
             width="stretch",
             key=f"save-{item.file_name}",
         )
-
-
-def _reader(path: Path):  # type: ignore[no-untyped-def]
-    return path.read_bytes
 
 
 def _show_making(result: SegmentationResult) -> None:

@@ -274,6 +274,54 @@ def test_a_result_that_is_not_whole_is_refused_in_words(app: AppTest, finished_j
     assert "not complete" in app.error[0].value
 
 
+def test_a_result_is_not_shown_on_another_study(app: AppTest, finished_job: Job, work: Workspace) -> None:
+    path = work.studies / finished_job.context["study"] / "upload.nii"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    go(app, "result")
+    assert not app.exception
+    assert "not the one that was segmented" in app.error[0].value
+    assert not viewers(app)
+
+
+def test_the_demonstration_is_among_the_results_with_its_agreement(app: AppTest, work: Workspace) -> None:
+    import nibabel
+    import numpy as np
+
+    import medimg
+    from app.studies import samples
+
+    sample = medimg.read(samples()[0].path)
+    labels = np.zeros(sample.shape, np.uint8)
+    labels[100:200, 200:300, 5:15] = 1
+    folder = work.runs / "demo" / "study"
+    folder.mkdir(parents=True)
+    nibabel.save(nibabel.Nifti1Image(labels, sample.affine), folder / "segmentation.nii.gz")
+    record = {
+        "input": {"sha256": sample.provenance.sha256},
+        "labels": {"liver": 1},
+        "volumes_ml": {"liver": 190.7},
+        "agreement": {"with": "somebody's labels", "dice": {"liver": 0.91}},
+        "outputs": {"nifti": {"file": "segmentation.nii.gz"}},
+    }
+    (folder / "result.json").write_text(json.dumps(record))
+    go(app, "result")
+    assert not app.exception
+    assert not app.error
+    table = app.dataframe[0].value
+    assert list(table.columns) == ["Structure", "Volume (ml)", "Agreement (Dice)"]
+    assert table["Agreement (Dice)"][0] == 0.91
+    assert "somebody's labels" in words(app)
+    assert header(app)["shape"] == [512, 512, 20]
+
+
+def test_options_that_read_alike_are_told_apart() -> None:
+    from app.ui import distinct
+
+    assert distinct({1: "CT", 2: "MR", 3: "CT"}) == {1: "CT", 2: "MR", 3: "CT (2)"}
+
+
 def test_shared_use_gives_every_tab_an_owner_of_its_own(
     work: Workspace, nifti_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
