@@ -59,7 +59,7 @@ def has_result(job: Job) -> bool:
 
 def open_button(job: Job, label: str, kind: Literal["primary", "secondary"]) -> None:
     """A button that leads to the job's result."""
-    if st.button(label, key=f"result-{job.id}", icon=":material/fact_check:", type=kind, width="stretch"):
+    if st.button(label, key=f"result-{job.id}", icon=":material/fact_check:", type=kind):
         st.session_state.result = job.context.get("result", job.id)
         st.session_state.pop("result-choice", None)
         st.switch_page("views/result.py")

@@ -102,7 +102,7 @@ def keep_upload(place: Workspace, owner: str, name: str, source: IO[bytes]) -> S
 
 
 def delete_upload(place: Workspace, study: Study) -> None:
-    """Remove an uploaded study from the disk. Results made from it are jobs of their own and stay."""
+    """Remove an uploaded study from the disk. Results made from it are deleted with their jobs."""
     if not study.is_sample and study.path.parent.parent == place.studies:
         shutil.rmtree(study.path.parent, ignore_errors=True)
 

@@ -284,28 +284,29 @@ class Viewer {
     this.change(() => { this.state.maximised = this.state.maximised === name ? null : name; });
   }
 
+  // One picture of the planes as they stand on the page, with window, convention and notice below.
   screenshot() {
     const canvases = Object.values(this.planes).map((plane) => plane.canvas).filter((canvas) => canvas.offsetParent);
-    const gap = 8;
-    const footer = 28;
+    const ratio = canvases[0].width / canvases[0].clientWidth;
+    const frame = this.grid.getBoundingClientRect();
+    const footer = 30 * ratio;
     const sheet = document.createElement("canvas");
-    sheet.width = canvases.reduce((sum, canvas) => sum + canvas.width + gap, gap);
-    sheet.height = Math.max(...canvases.map((canvas) => canvas.height)) + 2 * gap + footer;
+    sheet.width = Math.round(frame.width * ratio);
+    sheet.height = Math.round(frame.height * ratio + footer);
     const context = sheet.getContext("2d");
     context.fillStyle = "#000";
     context.fillRect(0, 0, sheet.width, sheet.height);
-    let x = gap;
     for (const canvas of canvases) {
-      context.drawImage(canvas, x, gap);
-      x += canvas.width + gap;
+      const box = canvas.getBoundingClientRect();
+      context.drawImage(canvas, Math.round((box.left - frame.left) * ratio), Math.round((box.top - frame.top) * ratio));
     }
     context.fillStyle = "#8c99a8";
-    context.font = "13px system-ui, sans-serif";
+    context.font = `${13 * ratio}px system-ui, sans-serif`;
     context.textBaseline = "middle";
     const { level, width, radiological } = this.state;
     const text = `Level ${level}, width ${width} ${this.view.units} \u00b7 ${radiological ? "radiological" : "neurological"} `
       + "convention \u00b7 voxhelix, research use only";
-    context.fillText(text, gap, sheet.height - footer / 2 - gap / 2);
+    context.fillText(text, 10 * ratio, sheet.height - footer / 2);
     sheet.toBlob((blob) => {
       const link = element("a", { href: URL.createObjectURL(blob), download: "voxhelix-view.png" });
       link.click();

@@ -72,8 +72,8 @@ def show_privacy() -> None:
     )
     st.markdown(
         f"Uploads, jobs and results stay in `{workspace().folder}` on the computer that runs voxhelix, in folders with "
-        f"random names; names of uploaded files are not kept. Nothing is sent anywhere. {shared} Delete an upload on "
-        "the Study page when it is no longer needed."
+        f"random names; names of uploaded files are not kept. Nothing is sent anywhere. {shared} Delete uploads "
+        "on the Study page, and results on the Segment page, when they are no longer needed."
     )
     count = len(uploads(workspace(), owner()))
     st.caption(f"{count} upload{'s' * (count != 1)} kept for you.")

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,14 @@ class JobStore:
         with self.changing():
             job = Job.read(job.folder)
             return job if job.state.over else job.write(state=JobState.CANCELLED, ended=time.time())
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job that is over, with its outputs. Raises `JobError` for one that is not."""
+        with self.changing():
+            job = self.get(job_id)
+            if not job.state.over:
+                raise JobError("This job has not ended yet. Cancel it first.")
+            shutil.rmtree(job.folder)
 
     def changing(self) -> FileLock:
         """To be held while a job's state is read and then written."""

@@ -255,6 +255,14 @@ def test_a_result_opens_from_the_list_of_jobs(app: AppTest, finished_job: Job) -
     assert viewers(app)
 
 
+def test_a_result_can_be_deleted_from_the_list_of_jobs(app: AppTest, finished_job: Job) -> None:
+    go(app, "segment")
+    button(app, "Delete").click().run()
+    assert not app.exception
+    assert not finished_job.folder.exists()
+    assert "phantom" not in words(app)
+
+
 def test_a_result_whose_study_was_deleted_still_hands_out_its_files(
     app: AppTest, finished_job: Job, work: Workspace
 ) -> None:

@@ -215,6 +215,16 @@ def test_folder_names_are_random_and_private(store: JobStore) -> None:
     wait(lambda: store.get(job.id).state.over)
 
 
+def test_a_job_that_is_over_can_be_deleted_with_its_outputs(store: JobStore) -> None:
+    job = store.submit("sleep", "Long", python("import time; time.sleep(30)"))
+    with pytest.raises(JobError, match="Cancel it first"):
+        store.delete(job.id)
+    store.cancel(job.id)
+    store.delete(job.id)
+    assert not job.folder.exists()
+    assert store.jobs() == []
+
+
 @pytest.mark.parametrize("name", ["../../etc", "", "nosuchjob", "a/b"])
 def test_an_unknown_job_is_refused_in_one_sentence(store: JobStore, name: str) -> None:
     with pytest.raises(JobError, match="job"):
