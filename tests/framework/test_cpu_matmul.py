@@ -14,6 +14,9 @@ def poisoned_outputs(monkeypatch):
     monkeypatch.setattr(memory, "poison", True)
 
 
+LAYOUTS = ["plain", "turned", "reversed", "spaced"]
+
+
 def check(a, b):
     result = matmul(a, b)
     expected = a.astype(np.float64) @ b.astype(np.float64)
@@ -22,10 +25,10 @@ def check(a, b):
     np.testing.assert_allclose(result, expected, rtol=0, atol=np.finfo(a.dtype).eps * 8 * a.shape[-1])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(8, 120), st.integers(42, 1100), st.integers(100, 150), st.sampled_from([np.float32, np.float64]),
-    st.sampled_from(["plain", "turned", "reversed", "spaced"]), st.sampled_from(["plain", "turned", "reversed", "spaced"]),
+    st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS),
 )  # fmt: skip
 def test_any_matrices(rows, inner, columns, dtype, left, right):
     rng = np.random.default_rng(rows)

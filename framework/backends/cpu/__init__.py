@@ -1,4 +1,4 @@
-"""CPU kernels by op name, resolved on first use. Each takes the op's arguments as NumPy arrays or answers NotImplemented."""
+"""CPU kernels by op name, resolved on first use: each takes the op's arguments as arrays or answers NotImplemented."""
 
 KERNELS: dict[str, str] = {
     "conv": "framework.backends.cpu.conv:conv",

@@ -1,4 +1,4 @@
-"""Convolution in the kernel language: loops around the tile kernel. `conv` lays out their arguments.
+"""Convolution in the kernel language: loops around the tile kernel. `conv_plans` lays out its arguments.
 
 Positions are described axis by axis (z, y, x) by tables of byte offsets made in Python: for output position p and tap k
 the offset of the input position, or a large negative number outside the volume. One driver so serves strides, padding,
@@ -22,7 +22,7 @@ from framework.backends.cpu.lang import (
 from framework.backends.cpu.machine import kernel
 from framework.backends.cpu.tile import column_block
 
-TILE = VECTORS = LANES = SIZE = PATCH = ALONE = 1  # given when compiling
+TILE = VECTORS = LANES = SIZE = ALONE = 1  # given when compiling
 
 
 @kernel
@@ -32,9 +32,9 @@ def gather(
 ) -> None:  # fmt: skip
     """y[p] = act(bias + sum over taps of x[p at tap] @ weights[tap]) for every position p of one residue class.
 
-    A job is a chunk of tiles for one group and one part of the column blocks. Tiles away from borders share one table of taps;
-    the others get their own, in which taps outside the volume read zeros or, where no row of the tile needs them, are left out.
-    ALONE (one channel in a group): the values themselves are laid side by side, and the taps become the reduction.
+    A job is a chunk of tiles for one group and one part of the column blocks. Tiles away from borders share one table
+    of taps. The others get their own: taps outside the volume read zeros or, where no row of the tile needs them, are
+    left out. ALONE (one channel in a group): the values are laid side by side and the taps become the reduction.
     """
     pixels = plan[0]
     nz = plan[1]
@@ -140,13 +140,12 @@ def gather(
                 for t in unroll(TILE):
                     mixed += at_edge[base + t]
                 counts[n] = -1
-                if ALONE:
-                    if mixed == 0:
-                        to = values + n * chunk_taps * TILE
-                        for tap in range(start, stop):
-                            for t in unroll(TILE):
-                                to[t] = pointer(Float, at_first[base + t] + same[tap * 2 + 1])[0]
-                            to = to + TILE
+                if ALONE and mixed == 0:
+                    to = values + n * chunk_taps * TILE
+                    for tap in range(start, stop):
+                        for t in unroll(TILE):
+                            to[t] = pointer(Float, at_first[base + t] + same[tap * 2 + 1])[0]
+                        to = to + TILE
                 if mixed > 0:
                     used = 0
                     row = table + n * chunk_taps * (TILE + 1)
@@ -206,198 +205,3 @@ def gather(
                             slope, GATHER=1,
                         )  # fmt: skip
             start = maximum(stop, 1)
-
-
-@kernel
-def weight_gradient(
-    counter: Pointer[Int], jobs: Int, x: Int, g: Int, sums: Int, plan: Pointer[Int], scratch: Int,
-) -> None:  # fmt: skip
-    """sums[part, group, tap, c, o] = sum over the part's rows of x[row at tap, c] * g[row, o].
-
-    A job is one part of the rows for one group and one part of the output channels; the split is fixed by the shapes. With PATCH
-    (few channels) the inputs of a row are first copied as one line for each tap and channel, which share the tiles.
-    """
-    rows = plan[0]
-    nz = plan[1]
-    ny = plan[2]
-    nx = plan[3]
-    kz = plan[4]
-    ky = plan[5]
-    kx = plan[6]
-    groups = plan[7]
-    channels = plan[8]
-    outputs = plan[9]
-    x_image = plan[10]
-    g_image = plan[11]
-    chunk_rows = plan[12]
-    parts = plan[13]
-    splits = plan[14]
-    in_z = pointer(Int, plan[15])
-    in_y = pointer(Int, plan[16])
-    in_x = pointer(Int, plan[17])
-    out_z = pointer(Int, plan[18])
-    out_y = pointer(Int, plan[19])
-    x_step = plan[20]
-    g_step = plan[21]
-    low = pointer(Int, plan[22])
-    high = pointer(Int, plan[23])
-    copy_g = plan[24]
-    taps = kz * ky * kx
-    inner = taps * channels if PATCH else channels
-    blocks = (outputs + VECTORS * LANES - 1) // (VECTORS * LANES)
-    width = blocks * VECTORS * LANES
-    none = pointer(Float, 0)
-    pitch = chunk_rows * nx  # floats
-    at_x = pointer(Int, scratch)
-    at_g = at_x + chunk_rows
-    at_z = at_g + chunk_rows
-    at_y = at_z + chunk_rows
-    table = at_y + chunk_rows
-    target = table + chunk_rows * 2
-    copied = pointer(Float, address(target + 8))
-    patch = copied + (chunk_rows * nx * width if copy_g else 0)
-    while True:
-        job = fetch_add(counter, 1)
-        if job >= jobs:
-            return
-        split = job % splits
-        group = job // splits % groups
-        part = job // splits // groups
-        block0 = blocks * split // splits
-        block1 = blocks * (split + 1) // splits
-        total = sums + (part * groups + group) * taps * channels * width * SIZE
-        for n in range(taps * channels):
-            line = pointer(Float, total) + n * width
-            for o in range(block0 * VECTORS * LANES, block1 * VECTORS * LANES):
-                line[o] = 0.0
-        row0 = rows * part // parts
-        row1 = rows * (part + 1) // parts
-        while row0 < row1:
-            count = minimum(chunk_rows, row1 - row0)
-            for r in range(count):
-                py = (row0 + r) % ny
-                pz = (row0 + r) // ny % nz
-                image = (row0 + r) // ny // nz
-                at_x[r] = x + image * x_image + group * channels * SIZE
-                at_g[r] = g + image * g_image + out_z[pz] + out_y[py] + group * outputs * SIZE
-                at_z[r] = pz * kz
-                at_y[r] = py * ky
-                if copy_g:
-                    to = copied + r * nx * width
-                    for w in range(nx):
-                        here = pointer(Float, at_g[r] + w * g_step)
-                        for o in range(outputs):
-                            to[o] = here[o]
-                        for o in range(outputs, width):
-                            to[o] = 0.0
-                        to = to + width
-                    at_g[r] = address(copied + r * nx * width)
-            b_step = width * SIZE if copy_g else g_step
-            if PATCH:
-                for r in range(count):
-                    to = patch + r * nx
-                    for i in range(kz):
-                        for j in range(ky):
-                            over = in_z[at_z[r] + i] + in_y[at_y[r] + j]
-                            for k in range(kx):
-                                from_x = low[k] if over >= 0 else nx
-                                to_x = high[k] if over >= 0 else nx
-                                start = at_x[r] + over + in_x[low[k] * kx + k]
-                                for n in range(channels):
-                                    copy_line(to, start + n * SIZE, nx, from_x, to_x, x_step)
-                                    to = to + pitch
-                table[0] = at_g[0]
-                table[1] = address(patch)
-                for block in range(block0, block1):
-                    weight_rows(
-                        table, 1, count * nx, inner, pitch * SIZE, SIZE, b_step, block, outputs, total, width, target, none
-                    )
-            else:
-                for i in range(kz):
-                    for j in range(ky):
-                        for k in range(kx):
-                            length = high[k] - low[k]
-                            used = 0
-                            for r in range(count):
-                                up = in_z[at_z[r] + i]
-                                across = in_y[at_y[r] + j]
-                                if up >= 0 and across >= 0 and length > 0:
-                                    table[used * 2] = at_g[r] + low[k] * b_step
-                                    table[used * 2 + 1] = at_x[r] + up + across + in_x[low[k] * kx + k]
-                                    used += 1
-                            if used > 0:
-                                sum_tap = total + ((i * ky + j) * kx + k) * channels * width * SIZE
-                                for block in range(block0, block1):
-                                    weight_rows(
-                                        table, used, length, channels, SIZE, x_step, b_step, block, outputs, sum_tap,
-                                        width, target, none,
-                                    )  # fmt: skip
-            row0 += count
-
-
-@kernel
-def copy_line(to: Pointer[Float], start: Int, size: Int, first: Int, last: Int, step: Int) -> None:
-    """to[first:last] from `start` at `step` bytes, zeros before and after."""
-    for w in range(first):
-        to[w] = 0.0
-    if step == SIZE:
-        here = pointer(Float, start)
-        for w in range(first, last):
-            to[w] = here[w - first]
-    else:
-        for w in range(first, last):
-            to[w] = pointer(Float, start + (w - first) * step)[0]
-    for w in range(last, size):
-        to[w] = 0.0
-
-
-@kernel
-def weight_rows(
-    table: Pointer[Int], outer: Int, length: Int, channels: Int, a_tile: Int, a_step: Int, b_step: Int, block: Int, outputs: Int,
-    total: Int, width: Int, target: Pointer[Int], none: Pointer[Float],
-) -> None:  # fmt: skip
-    """All input channels of one tap and one block of output channels: tiles of TILE, then of 4, then of 1."""
-    c = 0
-    column = block * VECTORS * LANES
-    while c < channels:
-        target[0] = total + c * width * SIZE
-        left = channels - c
-        if left >= TILE and (left - TILE < 2 or left - TILE > 3):
-            column_block(table, outer, length, target, c * a_tile, a_tile, a_step, column * SIZE, b_step, target, column * SIZE,
-                         width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0)  # fmt: skip
-            c += TILE
-        elif left >= 4:
-            column_block(table, outer, length, target, c * a_tile, a_tile, a_step, column * SIZE, b_step, target, column * SIZE,
-                         width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
-            c += 4
-        else:
-            column_block(table, outer, length, target, c * a_tile, a_tile, a_step, column * SIZE, b_step, target, column * SIZE,
-                         width * SIZE, outputs - column, 1, none, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
-            c += 1
-
-
-@kernel
-def add_parts(
-    counter: Pointer[Int], jobs: Int, sums: Int, result: Int, parts: Int, groups: Int, taps: Int, channels: Int,
-    outputs: Int, scratch: Int,
-) -> None:  # fmt: skip
-    """result[group, o, c, tap] = the parts of `weight_gradient` added in order; a job is one block of output channels."""
-    blocks = jobs // groups
-    width = blocks * VECTORS * LANES
-    size = groups * taps * channels * width
-    while True:
-        job = fetch_add(counter, 1)
-        if job >= jobs:
-            return
-        first = job % blocks * VECTORS * LANES
-        source = pointer(Float, sums) + job // blocks * taps * channels * width + first
-        to = pointer(Float, result) + (job // blocks * outputs + first) * channels * taps
-        for c in range(channels):
-            for o in range(minimum(VECTORS * LANES, outputs - first)):
-                line = to + (o * channels + c) * taps
-                for tap in range(taps):
-                    place = source + (tap * channels + c) * width + o
-                    value = place[0]
-                    for part in range(1, parts):
-                        value += place[part * size]
-                    line[tap] = value

@@ -1,5 +1,6 @@
 """This computer: its vector width, compiled kernels on disk, and kernels as callables."""
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -15,7 +16,7 @@ from framework.core.files import atomic_write
 
 
 class Kernel:
-    """A function in the kernel language; `kernel(Float="float32", ...)` is it compiled, as a callable without the GIL.
+    """A function in the kernel language; `kernel(Float="float32", ...)` is it compiled, to be called without the GIL.
 
     Pointers are passed as integer addresses. Compiled code is kept on disk by processor, compiler and source.
     """
@@ -42,7 +43,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def subroutine(function: Callable[..., Any]) -> Any:
-    """Decorator: a large kernel that others call; it is compiled once for each of its specialisations, not at each call."""
+    """Decorator: a large kernel that others call; it is compiled once for each specialisation, not at each call."""
     return Kernel(function, inline=False)
 
 
@@ -61,7 +62,7 @@ def vector_bytes() -> int:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: `$XDG_CACHE_HOME/voxhelix/kernels`, else a private folder of this user in temp."""
+    """Where compiled kernels are kept: `$XDG_CACHE_HOME/voxhelix/kernels`, else a private folder in temp."""
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "voxhelix" / "kernels"
     try:
@@ -101,12 +102,18 @@ def _object(function: Callable[..., Any], constants: dict[str, Any]) -> bytes:
     except OSError:
         pass
     code = _compile(function, constants)
-    try:
+    with contextlib.suppress(OSError):  # a full or read-only disk costs time, not the result
         with atomic_write(path) as file:
             file.write(hashlib.sha256(code).digest() + code)
-    except OSError:
-        pass  # a full or read-only disk costs time, not the result
+        _forget_oldest(path.parent)
     return code
+
+
+def _forget_oldest(folder: Path, keep: int = 400) -> None:
+    """Kernels of former versions are never asked for again."""
+    files = sorted(folder.glob("*.o"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in files[keep:]:
+        path.unlink(missing_ok=True)
 
 
 def _compile(function: Callable[..., Any], constants: dict[str, Any]) -> bytes:
@@ -192,7 +199,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _ctype(kind: Any, constants: dict[str, Any]) -> Any:
-    """Annotations are kept as text by `from __future__ import annotations` in kernel files, so names tell types apart."""
+    """Annotations are text (kernel files import them from __future__), so names tell types apart."""
     name = str(kind)
     if name.startswith("Pointer"):
         return ctypes.c_void_p

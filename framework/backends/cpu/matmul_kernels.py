@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from framework.backends.cpu.lang import Float, Int, Pointer, fetch_add, minimum, pointer
 from framework.backends.cpu.machine import kernel
-from framework.backends.cpu.tile import column_block
+from framework.backends.cpu.tile import column_of_tiles
 
 TILE = VECTORS = LANES = SIZE = 1  # given when compiling
 
@@ -43,10 +43,9 @@ def multiply(
     columns: Int, a_row: Int, a_step: Int, row_chunk: Int, row_chunks: Int, depth: Int, splits: Int, zeros: Int,
     scratch: Int,
 ) -> None:  # fmt: skip
-    """C = A @ B for a list of matrices (addresses in a, packed, c); a job is some rows and some panels of one product."""
+    """C = A @ B for lists of matrices (addresses in a, packed, c); a job is some rows and panels of one product."""
     blocks = (columns + VECTORS * LANES - 1) // (VECTORS * LANES)
     table = pointer(Int, scratch)
-    target = table + 2
     bias = pointer(Float, zeros)
     while True:
         job = fetch_add(counter, 1)
@@ -63,21 +62,9 @@ def multiply(
             for block in range(blocks * split // splits, blocks * (split + 1) // splits):
                 column = block * VECTORS * LANES
                 table[0] = (block * inner + start) * VECTORS * LANES * SIZE
-                row = row0
-                while row < row1:
-                    table[1] = a[matrix] + row * a_row + start * a_step
-                    target[0] = c[matrix] + row * columns * SIZE
-                    left = row1 - row
-                    if left >= TILE:
-                        column_block(table, 1, length, target, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
-                                     column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0)  # fmt: skip
-                        row += TILE
-                    elif left >= 4:
-                        column_block(table, 1, length, target, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
-                                     column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0, TILE=4)  # fmt: skip
-                        row += 4
-                    else:
-                        column_block(table, 1, length, target, 0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE, target,
-                                     column * SIZE, columns * SIZE, columns - column, again, bias, 0, 0.0, GATHER=0, TILE=1)  # fmt: skip
-                        row += 1
+                table[1] = a[matrix] + row0 * a_row + start * a_step
+                column_of_tiles(
+                    table, 1, length, row1 - row0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE,
+                    c[matrix] + row0 * columns * SIZE, column * SIZE, columns * SIZE, columns - column, again, bias,
+                )  # fmt: skip
             start += length

@@ -1,7 +1,7 @@
 """Large arrays on recycled memory.
 
-Fresh memory costs a page fault every 4 KB, or zeroing 2 MB at a time: more than most kernels need for the same bytes. Blocks
-of arrays that have died are kept, up to a limit, and given to the next arrays of about their size.
+Fresh memory costs a page fault every 4 KB, or zeroing 2 MB at a time: more than most kernels need for the same bytes.
+Blocks of arrays that have died are kept, up to a limit, and given to the next arrays of about their size.
 """
 
 import contextlib

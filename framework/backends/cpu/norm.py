@@ -13,7 +13,7 @@ Array = np.ndarray[Any, Any]
 def norm_act(x: Array, weight: Array | None, bias: Array | None, groups: int, eps: float, slope: float) -> Any:
     """leaky((x - mean) * rstd * weight + bias), x (N, C, *spatial), weight and bias (C,).
 
-    mean and rstd, both (N, groups) and returned after the result, are taken over the channels of a group and all positions.
+    mean and rstd, (N, groups), are returned after the result; they are taken over a group's channels and all positions.
     Chunks give mean and squared deviation; they are added in float64.
     """
     if x.ndim < 2 or not served(x, weight, bias):

@@ -1,7 +1,8 @@
 """Normalisation and activation in the kernel language.
 
-Memory is (images, pixels, channels) with the channels side by side, or, for contiguous (N, C, *spatial) arrays, N * C images
-of one channel, where vectors run along the pixels. A job is one chunk of pixels of one image, so every sum has a fixed order.
+Memory is (images, pixels, channels) with the channels side by side, or, for contiguous (N, C, *spatial) arrays, N * C
+images of one channel, where vectors run along the pixels. A job is one chunk of pixels of one image, so every sum has a
+fixed order.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ def normalise(
                 target[i] = s if s > 0.0 else s * slope
                 i += 1
         else:
-            for p in range(count):
+            for _ in range(count):
                 c = 0
                 while c + LANES <= channels:
                     u = fma(load(source + c) - load(mid + c), load(gain + c), load(add + c))

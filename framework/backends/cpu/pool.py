@@ -43,7 +43,8 @@ def max_pool(
 @functools.lru_cache(maxsize=256)
 def _plan(axes: tuple[tuple[int, ...], ...], channels: int, image: int) -> tuple[Array, list[Array]]:
     """The kernel's sizes and tables: byte offsets of input positions, and their share of the flat position."""
-    offsets, numbers = [], []
+    offsets: list[Array] = []
+    numbers: list[Array] = []
     flat = 1
     for size, positions, kernel, stride, padding, dilation, step in reversed(axes):
         at = np.arange(positions)[:, None] * stride - padding + np.arange(kernel) * dilation

@@ -37,14 +37,17 @@ def run(kernel: Callable[..., Any], jobs: int, *arguments: Any, scratch: int = 0
     if helpers <= 0 or not _busy.acquire(blocking=False):
         kernel(*arguments, _scratch(scratch))
         return
+    errors: list[BaseException | None] = []
     try:
         while len(_workers) < helpers:
             _workers.append(_Worker())
         used = _workers[:helpers]
         for worker in used:
             worker.start(kernel, arguments, scratch)
-        kernel(*arguments, _scratch(scratch))
-        errors = [worker.wait() for worker in used]
+        try:
+            kernel(*arguments, _scratch(scratch))
+        finally:  # arrays must outlive every thread that works on them
+            errors += [worker.wait() for worker in used]
     finally:
         _busy.release()
     for error in errors:

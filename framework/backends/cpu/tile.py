@@ -2,8 +2,8 @@
 
     C[t, v] (+)= sum over o, i of A_o[t, i] * B_o[i, v]
 
-`o` runs over table rows: for a convolution the taps, for a weight gradient the rows of the volume, for matmul one. Where the
-TILE rows of A and C lie is said in one of three ways:
+`o` runs over table rows: for a convolution the taps, for a weight gradient the rows of the volume, for matmul one.
+Where the TILE rows of A and C lie is said in one of four ways:
 
     GATHER=1   the table holds an address for each row of A: any positions share a tile, and at a border some read zeros
     GATHER=2   the rows of A have addresses `a`, and the table one offset for all of them: tiles away from borders
@@ -36,8 +36,9 @@ TILE = VECTORS = LANES = SIZE = GATHER = 1  # given when compiling
 
 @subroutine
 def tile(
-    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
-    c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
+    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int,
+    b_step: Int, c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
+    activate: Int, slope: Float,
 ) -> None:  # fmt: skip
     """One tile. Table rows: offset into B, then where A is. `c`: address(es) of C's rows. Steps in bytes.
 
@@ -106,16 +107,52 @@ def tile(
 
 @kernel
 def column_block(
-    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int,
-    c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
+    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int,
+    b_step: Int, c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
+    activate: Int, slope: Float,
 ) -> None:  # fmt: skip
     """`tile` at the least number of vectors that holds `columns`."""
     if columns > LANES:
-        tile(table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
-             activate, slope)  # fmt: skip
+        tile(
+            table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+            activate, slope,
+        )  # fmt: skip
     else:
-        tile(table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
-             activate, slope, VECTORS=1)  # fmt: skip
+        tile(
+            table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+            activate, slope, VECTORS=1,
+        )  # fmt: skip
+
+
+@kernel
+def column_of_tiles(
+    table: Pointer[Int], outer: Int, inner: Int, rows: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int, c: Int,
+    c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
+) -> None:  # fmt: skip
+    """`rows` evenly spaced rows in tiles of TILE, then of 4, then of 1; C starts at `c`."""
+    place = local(Int, 1)
+    row = 0
+    while row < rows:
+        place[0] = c + row * c_tile
+        left = rows - row
+        if left >= TILE and (left - TILE < 2 or left - TILE > 3):
+            column_block(
+                table, outer, inner, place, row * a_tile, a_tile, a_step, b, b_step, place, c_shift, c_tile, columns,
+                accumulate, bias, 0, 0.0, GATHER=0,
+            )  # fmt: skip
+            row += TILE
+        elif left >= 4:
+            column_block(
+                table, outer, inner, place, row * a_tile, a_tile, a_step, b, b_step, place, c_shift, c_tile, columns,
+                accumulate, bias, 0, 0.0, GATHER=0, TILE=4,
+            )  # fmt: skip
+            row += 4
+        else:
+            column_block(
+                table, outer, inner, place, row * a_tile, a_tile, a_step, b, b_step, place, c_shift, c_tile, columns,
+                accumulate, bias, 0, 0.0, GATHER=0, TILE=1,
+            )  # fmt: skip
+            row += 1
 
 
 @kernel

@@ -43,11 +43,11 @@ def foreach_sgd(
     params: Sequence[Array], grads: Sequence[Array], bufs: Sequence[Array | None], lr: float, momentum: float,
     dampening: float, weight_decay: float, nesterov: bool, first: bool,
 ) -> Any:  # fmt: skip
-    """One step of stochastic gradient descent, in place. bufs are read only where momentum is not zero and not `first`."""
+    """One step of stochastic gradient descent, in place. bufs are not read in the `first` step or without momentum."""
     from framework.backends.cpu.update_kernels import sgd
 
-    used = list(bufs) if momentum else list(params)
-    if any(array is None for array in used):
+    used = [array for array in bufs if array is not None] if momentum else list(params)
+    if len(used) != len(params):
         return NotImplemented
     tables = _tables(params, grads, used)
     if tables is None:
@@ -82,7 +82,7 @@ _CHUNK = 1 << 15
 
 
 def _tables(params: Sequence[Array], *others: Sequence[Array]) -> dict[str, tuple[Array, list[Array]]] | None:
-    """For each element type: rows of addresses and count, a chunk each, and copies they point into. None: not served."""
+    """By element type: rows of addresses and count, a chunk each, and the copies they point into. None: not served."""
     rows: dict[str, tuple[list[tuple[int, ...]], list[Array]]] = {}
     for arrays in zip(params, *others, strict=True):
         parameter = arrays[0]

@@ -43,7 +43,10 @@ def sgd(
     counter: Pointer[Int], jobs: Int, table: Pointer[Int], lr: Float, momentum: Float, kept: Float, decay: Float,
     scratch: Int,
 ) -> None:  # fmt: skip
-    """Stochastic gradient descent on one chunk a job; table rows: parameter, gradient, buffer, count. kept = 1 - dampening."""
+    """Stochastic gradient descent, one chunk a job; table rows: parameter, gradient, buffer, count.
+
+    kept: 1 - dampening.
+    """
     while True:
         job = fetch_add(counter, 1)
         if job >= jobs:
@@ -67,7 +70,8 @@ def adamw(
 ) -> None:  # fmt: skip
     """Adam with decoupled weight decay; table rows: parameter, gradient, first and second moment, count.
 
-    rate: lr / (1 - beta1**step); first_rate, second_rate: 1 - beta; root: 1 / sqrt(1 - beta2**step); shrink: 1 - lr * decay.
+    rate: lr / (1 - beta1**step); first_rate, second_rate: 1 - beta; root: 1 / sqrt(1 - beta2**step);
+    shrink: 1 - lr * decay.
     """
     while True:
         job = fetch_add(counter, 1)
