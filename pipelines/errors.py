@@ -26,6 +26,10 @@ class UsageError(PipelineError):
     exit_code = ExitCode.USAGE
 
 
+class OtherRunError(UsageError):
+    """A run folder holds a run of another configuration or of other data."""
+
+
 class ConfigError(UsageError, ValueError):
     """A configuration is wrong; the message names key, file and line, and what is allowed."""
 

@@ -47,13 +47,14 @@ def copy_floor(task: Task, structures: Mapping[str, int]) -> dict[str, float]:
     return agreement_unseen(task.reference.array[:, :, nearest], task, structures)
 
 
-def agreement_table(comparison: "Comparison", slices: int) -> "Table":
+def agreement_table(comparison: "Comparison") -> "Table":
     """The table that the demonstration ends with."""
     from rich.table import Table
 
     table = Table(
         title=f"Agreement (Dice) with {comparison.name}",
-        caption="The labels are another model's, so this is agreement, not accuracy. Research use only.",
+        caption="The labels are another model's, so this is agreement, not accuracy; the settings of the training "
+        "were chosen with these slices in view. Research use only.",
     )
     table.add_column("structure")
     for title in ("this model", "best single threshold", *comparison.others):

@@ -6,7 +6,7 @@ then segments the 8 superior slices, which it never saw; that finishes the conto
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from pipelines.card import Card, write_card
 from pipelines.config import Config
 from pipelines.demo.compare import agreement_table, agreement_unseen, copy_floor, threshold_floor
 from pipelines.demo.samples import Task, demo_config, find_samples, load_task
+from pipelines.errors import OtherRunError
 from pipelines.events import EventLog
 from pipelines.predict.model import Model, load_model
 from pipelines.predict.report import Comparison
@@ -48,28 +49,26 @@ def run_demo(
     """
     from rich.console import Console
 
-    console = Console(quiet=quiet)
+    demo = _Demo(output, find_samples(data), Console(quiet=quiet), threads, events, quiet)
     begin = time.perf_counter()
-    samples = find_samples(data)
     config = demo_config(overrides)
-    task = load_task(config, samples)
-    console.print("Finishing a contouring. Research use only.", style="bold")
-    console.print(_plan(config, task), highlight=False)
-    train(config, output / "model", base=samples, threads=threads, events=events, quiet=quiet)
+    task = load_task(config, demo.samples)
+    demo.say("Finishing a contouring. Research use only.", style="bold")
+    demo.say(_plan(config, task))
+    demo.train(config, output / "model")
     log = EventLog(events)
     model = load_model(output / "model")
     study = read_study(model, task.source, task.case.name or "study", task.case.series, log)
     segmented = time.perf_counter()
-    segmentation = segment_study(model, study, log)
+    segmentation = segment_study(model, study, log, settled=task.shown)
     seconds = {"read": study.seconds, "segment": round(time.perf_counter() - segmented, 3)}
-    agreement = agreement_unseen(segmentation.labels.array, task, model.card.labels)
     others = {COPY: copy_floor(task, model.card.labels)}
     if time.perf_counter() - begin < LATEST_COMPARISON_SECONDS:
-        others[OTHER_SCAN] = _other_scan(config, task, output, samples, threads, events, quiet, console)
+        others[OTHER_SCAN] = _other_scan(demo, config, task)
     comparison = Comparison(
         reference=task.reference,
         name=f"TotalSegmentator's labels on the {task.unseen_slices} slices that training never saw",
-        agreement=agreement,
+        agreement=agreement_unseen(segmentation.labels.array, task, model.card.labels),
         floor=threshold_floor(study.image, task, model.card.labels),
         others=others,
         region=~task.shown,
@@ -85,9 +84,43 @@ def run_demo(
         notes=[_origin_of_slices(task)],
         events=log,
     )
-    console.print(agreement_table(comparison, task.unseen_slices))
-    _where_to_look(console, result, output, time.perf_counter() - begin)
+    demo.console.print(agreement_table(comparison))
+    _where_to_look(demo, result, time.perf_counter() - begin)
     return result
+
+
+def completed(labels: "Volume", task: Task) -> "Volume":
+    """The given contours where there are some, the model's on the other slices."""
+    import numpy as np
+
+    array = np.where(task.shown, task.reference.array, labels.array).astype(labels.array.dtype)
+    return labels.with_array(array)
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """What every step of the demonstration needs."""
+
+    output: Path
+    samples: Path
+    console: "Console"
+    threads: int | None
+    events: Path | None
+    quiet: bool
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, highlight=False, soft_wrap=True)
+
+    def train(self, config: Config, folder: Path) -> None:
+        """Begin, go on with, or leave alone a training; what an older demonstration left in the folder is replaced."""
+        try:
+            self._train(config, folder, restart=False)
+        except OtherRunError:
+            self.say(f"{folder} is from another demonstration; training begins anew.")
+            self._train(config, folder, restart=True)
+
+    def _train(self, config: Config, folder: Path, restart: bool) -> None:
+        train(config, folder, self.samples, restart=restart, threads=self.threads, events=self.events, quiet=self.quiet)
 
 
 def _plan(config: Config, task: Task) -> str:
@@ -98,49 +131,32 @@ def _plan(config: Config, task: Task) -> str:
     )
 
 
-def _other_scan(
-    config: Config,
-    task: Task,
-    output: Path,
-    samples: Path,
-    threads: int | None,
-    events: Path | None,
-    quiet: bool,
-    console: "Console",
-) -> dict[str, float]:
+def _other_scan(demo: _Demo, config: Config, task: Task) -> dict[str, float]:
     """Agreement of a model that never saw this study: another scanner, another contrast phase."""
-    console.print("For comparison, a shorter training on the other scan alone:", highlight=False)
+    demo.say("For comparison, a shorter training on the other scan alone:")
     others = (case for case in config.data.cases if case != task.case)
     rest = tuple(case.model_copy(update={"joins_at": 0.0}) for case in others)
+    iterations = max(1, config.training.iterations // COMPARISON_PART)
     alone = config.model_copy(
         update={
             "name": f"{config.name}_other_scan",
             "data": config.data.model_copy(update={"cases": rest}),
-            "training": config.training.model_copy(
-                update={"iterations": max(1, config.training.iterations // COMPARISON_PART)}
-            ),
+            "training": config.training.model_copy(update={"iterations": iterations}),
         }
     )
-    train(alone, output / "other_scan", base=samples, threads=threads, events=events, quiet=quiet)
-    model = load_model(output / "other_scan")
+    folder = demo.output / "other_scan"
+    demo.train(alone, folder)
+    model = load_model(folder)
     study = read_study(model, task.source, task.case.name or "study", task.case.series)
     for warning in study.warnings:
-        console.print(f"Warning: {warning}", style="yellow", highlight=False)
-    segmentation = segment_study(model, study)
+        demo.say(f"Warning: {warning}", style="yellow")
+    segmentation = segment_study(model, study, settled=task.shown)
     agreement = agreement_unseen(segmentation.labels.array, task, model.card.labels)
     comparison = Comparison(
         task.reference, "TotalSegmentator's labels on the unseen slices", agreement, region=~task.shown
     )
-    write_results(model, study, segmentation, output / "other_scan" / "study", ("report",), comparison=comparison)
+    write_results(model, study, segmentation, folder / "study", ("report",), comparison=comparison)
     return agreement
-
-
-def completed(labels: "Volume", task: Task) -> "Volume":
-    """The given contours where there are some, the model's on the other slices."""
-    import numpy as np
-
-    array = np.where(task.shown, task.reference.array, labels.array).astype(labels.array.dtype)
-    return labels.with_array(array)
 
 
 def _origin_of_slices(task: Task) -> str:
@@ -159,12 +175,12 @@ def _note_scores(model: Model, comparison: Comparison) -> Card:
     return card
 
 
-def _where_to_look(console: "Console", result: StudyResult, output: Path, seconds: float) -> None:
+def _where_to_look(demo: _Demo, result: StudyResult, seconds: float) -> None:
     for warning in result.warnings:
-        console.print(f"Warning: {warning}", style="yellow", highlight=False)
-    console.print(f"\nDone in {seconds:.0f} s. Look next at:", highlight=False)
+        demo.say(f"Warning: {warning}", style="yellow")
+    demo.say(f"\nDone in {seconds:.0f} s. Look next at:")
     for title, key in (("report", "report"), ("NIfTI", "nifti"), ("DICOM SEG", "dicom-seg")):
         if key in result.outputs:
-            console.print(f"  {title:10} {result.outputs[key]}", highlight=False, soft_wrap=True)
-    console.print(f"  {'model':10} {output / 'model'}", highlight=False, soft_wrap=True)
-    console.print(f"  {'browser':10} make app", highlight=False)
+            demo.say(f"  {title:10} {result.outputs[key]}")
+    demo.say(f"  {'model':10} {demo.output / 'model'}")
+    demo.say(f"  {'browser':10} make app")

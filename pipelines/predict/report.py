@@ -61,7 +61,7 @@ def report_data(
         warnings=tuple(_sentence(warning) for warning in record["warnings"]),
         overview=overview_pictures(image, labels, names),
         cases=cases,
-        look_next=(*_look_next(results, record), *_least_sure(image, labels, names, record, comparison)),
+        look_next=(*_look_next(results, record), *_least_sure(image, labels, names, record)),
         reference_name=comparison.name if comparison else "reference",
         other_names=tuple(comparison.others) if comparison else (),
     )
@@ -136,13 +136,9 @@ def _look_next(results: "tuple[StructureResult, ...]", record: Mapping[str, Any]
 
 
 def _least_sure(
-    image: "Volume",
-    labels: "Volume",
-    names: Mapping[int, str],
-    record: Mapping[str, Any],
-    comparison: Comparison | None,
+    image: "Volume", labels: "Volume", names: Mapping[int, str], record: Mapping[str, Any]
 ) -> "tuple[Finding, ...]":
-    """The slices where the model is least sure, with pictures; given slices need no second look."""
+    """The slices where the model is least sure, with pictures."""
     from medimg.display import plane_layout
     from medimg.export import Finding
     from medimg.export.report_pictures import finding_picture
@@ -151,12 +147,7 @@ def _least_sure(
     axis = plane_layout(image, "axial").axis
     numbers = {name: number for number, name in names.items()}
     found: list[Finding] = []
-    for doubt in record["least_sure"]:
-        x, y, z = doubt["voxel"]
-        if len(found) == MOST_DOUBTS or (
-            comparison and comparison.region is not None and not comparison.region[x, y, z]
-        ):
-            continue
+    for doubt in record["least_sure"][:MOST_DOUBTS]:
         index, name = doubt["voxel"][axis], doubt["structure"]
         picture = finding_picture(image, labels, names, "axial", index, number=numbers[name])
         where = f"{structure(name).display}, axial slice {index + 1} of {image.shape[axis]}"

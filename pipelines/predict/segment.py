@@ -38,13 +38,19 @@ class Segmentation:
     doubts: tuple[Doubt, ...]
 
 
-def segment(model: Model, image: "Volume", progress: Progress | None = None) -> Segmentation:
+def segment(
+    model: Model,
+    image: "Volume",
+    progress: Progress | None = None,
+    settled: "np.ndarray[Any, Any] | None" = None,
+) -> Segmentation:
     """Label map (values of `model.card.labels`) of an image, on the image's grid.
 
     Windows have the size of the training patches, because instance norm adapts to what it sees; they overlap, are
     weighted by a Gaussian, and their probabilities are averaged over the mirrorings of the configuration.
     Probabilities are interpolated to the image's grid before the best structure is chosen. Then only the largest
-    component of each structure is kept, where the configuration asks for it.
+    component of each structure is kept, where the configuration asks for it. Voxels of the image that are `settled`,
+    such as slices contoured by hand, raise no doubts.
     """
     from medimg import transforms
 
@@ -57,7 +63,7 @@ def segment(model: Model, image: "Volume", progress: Progress | None = None) -> 
     values = [0, *model.card.labels.values()]
     labels = transforms.label_from_probabilities(probabilities, prepared, image, labels=values)
     cleaned = image.with_array(_clean(model, labels), units="label")
-    return Segmentation(cleaned, _doubts(model, probabilities, prepared))
+    return Segmentation(cleaned, _doubts(model, probabilities, prepared, image, settled))
 
 
 def _probabilities(model: Model, inputs: "np.ndarray[Any, Any]", progress: Progress | None) -> "np.ndarray[Any, Any]":
@@ -80,7 +86,13 @@ def _probabilities(model: Model, inputs: "np.ndarray[Any, Any]", progress: Progr
     return probabilities
 
 
-def _doubts(model: Model, probabilities: "np.ndarray[Any, Any]", prepared: "Volume") -> tuple[Doubt, ...]:
+def _doubts(
+    model: Model,
+    probabilities: "np.ndarray[Any, Any]",
+    prepared: "Volume",
+    image: "Volume",
+    settled: "np.ndarray[Any, Any] | None",
+) -> tuple[Doubt, ...]:
     """For each structure the axial slice of the network's grid with the lowest mean probability."""
     import numpy as np
 
@@ -89,15 +101,23 @@ def _doubts(model: Model, probabilities: "np.ndarray[Any, Any]", prepared: "Volu
     for channel, name in enumerate(model.card.labels, start=1):
         mask = best == channel
         count = mask.sum(axis=(0, 1))
-        if count.max() < LEAST_VOXELS:
-            continue
         total = np.where(mask, probabilities[channel], 0).sum(axis=(0, 1), dtype=np.float64)
-        sure = np.where(count >= LEAST_VOXELS, total / np.maximum(count, 1), np.inf)
-        index = int(sure.argmin())
-        x, y = np.argwhere(mask[:, :, index]).mean(axis=0)
-        place = prepared.voxel_to_world([x, y, index])
-        found.append(Doubt(name, (float(place[0]), float(place[1]), float(place[2])), float(sure[index])))
+        sure = total / np.maximum(count, 1)
+        for index in sorted(np.flatnonzero(count >= LEAST_VOXELS), key=sure.__getitem__):
+            x, y = np.argwhere(mask[:, :, index]).mean(axis=0)
+            place = prepared.voxel_to_world([x, y, index])
+            if settled is None or not settled[nearest_voxel(image, place)]:
+                found.append(Doubt(name, (float(place[0]), float(place[1]), float(place[2])), float(sure[index])))
+                break
     return tuple(sorted(found, key=lambda doubt: doubt.probability))
+
+
+def nearest_voxel(image: "Volume", place: Any) -> tuple[int, int, int]:
+    """The voxel of an image nearest to a place in RAS+ mm."""
+    import numpy as np
+
+    index = np.clip(np.rint(image.world_to_voxel(place)), 0, np.array(image.shape) - 1)
+    return (int(index[0]), int(index[1]), int(index[2]))
 
 
 def _clean(model: Model, labels: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -14,10 +14,12 @@ from pipelines.events import EventLog
 from pipelines.predict.model import Model
 from pipelines.predict.qc import check_input
 from pipelines.predict.report import Comparison, report_data
-from pipelines.predict.segment import Doubt, Segmentation, segment
+from pipelines.predict.segment import Doubt, Segmentation, nearest_voxel, segment
 from pipelines.versions import device, versions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from medimg import Volume
 
 FORMATS = ("nifti", "dicom-seg", "report")
@@ -96,13 +98,17 @@ def read_study(
     return Study(case, image, warnings, round(time.perf_counter() - begin, 3))
 
 
-def segment_study(model: Model, study: Study, events: EventLog | None = None) -> Segmentation:
-    """Segment a study, with progress as events."""
+def segment_study(
+    model: Model, study: Study, events: EventLog | None = None, settled: "np.ndarray[Any, Any] | None" = None
+) -> Segmentation:
+    """Segment a study, with progress as events; `settled` as in `segment`."""
     events = events or EventLog()
     events.write("segment", message="segmenting")
-    return segment(
-        model, study.image, lambda done, total: events.write("segment", done, total, f"window {done} of {total}")
-    )
+
+    def tell(done: int, total: int) -> None:
+        events.write("segment", done, total, f"window {done} of {total}")
+
+    return segment(model, study.image, tell, settled)
 
 
 def write_results(
@@ -213,10 +219,7 @@ def _record(model: Model, study: Study, segmentation: Segmentation) -> dict[str,
 
 def _place(doubt: Doubt, image: "Volume") -> dict[str, Any]:
     """A doubt by the image's own voxel indices, from 0."""
-    import numpy as np
-
-    index = np.rint(image.world_to_voxel(doubt.place)).astype(int)
-    voxel = [int(np.clip(i, 0, size - 1)) for i, size in zip(index, image.shape, strict=True)]
+    voxel = list(nearest_voxel(image, doubt.place))
     return {"structure": doubt.structure, "voxel": voxel, "probability": round(doubt.probability, 4)}
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import ModelError, UsageError
+from pipelines.errors import ModelError, OtherRunError
 from pipelines.train.loop import Trainer
 
 NAME = "checkpoint.safetensors"
@@ -19,7 +19,7 @@ def write_checkpoint(folder: Path, trainer: Trainer, identity: dict[str, Any], t
 def read_checkpoint(folder: Path, trainer: Trainer, identity: dict[str, Any]) -> dict[str, Any]:
     """Bring `trainer` to the state of the folder's checkpoint and return the tally.
 
-    Raises UsageError where the checkpoint belongs to another configuration or to other data.
+    Raises OtherRunError where the checkpoint belongs to another configuration or to other data.
     """
     from framework.serialization import load_checkpoint
 
@@ -31,7 +31,7 @@ def read_checkpoint(folder: Path, trainer: Trainer, identity: dict[str, Any]) ->
         raise ModelError(f"{path} is not a checkpoint of a training run ({error}); --restart begins anew") from None
     for key, value in identity.items():
         if known.get(key) != value:
-            raise UsageError(
+            raise OtherRunError(
                 f"{folder} holds a run that began with another {key}; "
                 "choose another folder with -o, or --restart to throw that run away"
             )

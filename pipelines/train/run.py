@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.card import Card, config_hash, file_hash, read_card, write_card
 from pipelines.config import Config, dump_config
-from pipelines.errors import PipelineError, StoppedError, UsageError
+from pipelines.errors import OtherRunError, PipelineError, StoppedError, UsageError
 from pipelines.events import EventLog
 from pipelines.train.cases import load_cases
 from pipelines.train.checkpoint import NAME as CHECKPOINT
@@ -172,12 +172,12 @@ def _finish(config: Config, folder: Path, prepared: Prepared, trainer: Trainer, 
 
 
 def _finished(folder: Path, config: Config) -> Card | None:
-    """The card of a run that is complete; UsageError where it is the run of another configuration."""
+    """The card of a run that is complete; OtherRunError where it is the run of another configuration."""
     if not (folder / "card.json").exists():
         return None
     card = read_card(folder)
     if card.config_sha256 != config_hash(config):
-        raise UsageError(
+        raise OtherRunError(
             f"{folder} holds a finished model of another configuration; "
             "choose another folder with -o, or --restart to throw that model away"
         )

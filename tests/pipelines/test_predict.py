@@ -26,6 +26,7 @@ from pipelines.predict import (
     load_model,
     predict_studies,
     predict_study,
+    segment,
 )
 from pipelines.predict.qc import UNLIKE
 from pipelines.train import train
@@ -100,6 +101,15 @@ class TestStudy:
         assert "Research use only" in record["notice"]
         assert not list((tmp_path / "out").glob(".*tmp"))
 
+    def test_settled_slices_raise_no_doubts(self, trained: Path, scan: Path) -> None:
+        model, image = load_model(trained), replace(medimg.read(scan), units="HU")
+        settled = np.zeros(image.shape, bool)
+        settled[:, :, :9] = True
+        for doubt in segment(model, image, settled=settled).doubts:
+            assert round(image.world_to_voxel(doubt.place)[2]) >= 9
+        everything = np.ones(image.shape, bool)
+        assert segment(model, image, settled=everything).doubts == ()
+
     def test_same_input_same_bytes(self, trained: Path, scan: Path, tmp_path: Path) -> None:
         model = load_model(trained)
         one = predict_study(model, scan, tmp_path / "one", "third")
@@ -145,7 +155,7 @@ class TestStudy:
     ) -> None:
         from pipelines.predict import study
 
-        def nothing(model: Model, image: Volume, progress: object) -> Segmentation:
+        def nothing(model: Model, image: Volume, progress: object, settled: object) -> Segmentation:
             return Segmentation(image.with_array(np.zeros(image.shape, np.uint8), "label"), ())
 
         monkeypatch.setattr(study, "segment", nothing)
