@@ -127,7 +127,8 @@ def _row(job: Job) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         with st.container():
             st.markdown(f"{job.title}  \n:small[{ui.clock(job.created)} \u00b7 {job_panel.describe(job)}]")
-        what = "Remove this result from the disk" if job_panel.has_result(job) else "Remove this job from the list"
+        holds_result = job.kind == "predict" and job_panel.has_result(job)
+        what = "Remove this result from the disk" if holds_result else "Remove this job from the list"
         if st.button("Delete", key=f"delete-{job.id}", type="tertiary", help=what):
             workspace().jobs.delete(job.id)
             st.rerun()

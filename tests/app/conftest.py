@@ -16,7 +16,6 @@ import pytest
 from app.workspace import LOCAL_OWNER, Workspace
 from pipelines.jobs import Job, JobState
 
-MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 SPACING = (2.0, 2.0, 3.0)
 SHAPE = (40, 36, 12)
 
