@@ -34,7 +34,11 @@ _PLACES = {
         "add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum atan2 eq ne lt le gt ge "
         "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf "
         "isfinite neg abs sgn sign floor ceil trunc round conj real imag exp exp2 expm1 log log2 log10 log1p sqrt "
-        "rsqrt reciprocal square sin cos tan tanh sigmoid erf relu where masked_fill clamp clone"
+        "rsqrt reciprocal square sin cos tan tanh sigmoid erf relu where masked_fill clamp clone "
+        "sinh cosh asin acos atan asinh acosh atanh deg2rad rad2deg addcdiv addcmul clamp_max "
+        "clamp_min copysign float_power fmax fmin frac heaviside hypot ldexp lerp logaddexp "
+        "logaddexp2 nan_to_num nextafter allclose bitwise_left_shift bitwise_right_shift equal gcd "
+        "is_nonzero isclose isin isneginf isposinf isreal lcm signbit"
     ),
     "framework.ops.reduce": (
         "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum norm"
@@ -54,6 +58,13 @@ _HOMES = {name: place for place, names in _PLACES.items() for name in names.spli
 _RENAMED = {
     "bool": ("framework.core.dtype", "bool_"),
     "multiply": ("framework.ops.elementwise", "mul"),
+    "arcsin": ("framework.ops.elementwise", "asin"),
+    "arccos": ("framework.ops.elementwise", "acos"),
+    "arctan": ("framework.ops.elementwise", "atan"),
+    "arcsinh": ("framework.ops.elementwise", "asinh"),
+    "arccosh": ("framework.ops.elementwise", "acosh"),
+    "arctanh": ("framework.ops.elementwise", "atanh"),
+    "arctan2": ("framework.ops.elementwise", "atan2"),
     "subtract": ("framework.ops.elementwise", "sub"),
     "divide": ("framework.ops.elementwise", "div"),
     "float": ("framework.core.dtype", "float32"),

@@ -31,7 +31,7 @@ def _composed_twin(name: str, function: Any) -> Any:
 
 
 _METHODS = {
-    elementwise: "div clamp conj where",
+    elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power is_nonzero isin ldexp"),
     reduce: "sum mean var std max min cumsum norm sum_to_size",
     shape: (
         "reshape view permute transpose t movedim squeeze expand broadcast_to expand_as view_as flatten unflatten "
@@ -61,7 +61,15 @@ def _bind() -> None:
     for family, names in _METHODS.items():
         for name in names.split():
             setattr(Tensor, name, getattr(family, name))
-    for name, function in (("div_", elementwise.div), ("divide_", elementwise.div), ("clamp_", elementwise.clamp)):
+    for name, function in (
+        ("div_", elementwise.div),
+        ("divide_", elementwise.div),
+        ("clamp_", elementwise.clamp),
+        ("clamp_min_", elementwise.clamp_min),
+        ("clamp_max_", elementwise.clamp_max),
+        ("ldexp_", elementwise.ldexp),
+        ("float_power_", elementwise.float_power),
+    ):
         setattr(Tensor, name, _composed_twin(name, function))
     for name, dtype in _CASTS.items():
         setattr(Tensor, name, _cast(dtype))
