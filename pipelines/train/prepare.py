@@ -39,6 +39,10 @@ def prepare(config: Config, cases: Sequence[LoadedCase]) -> Prepared:
         image = to_grid(case.image, spacing)
         label = to_grid(case.label, spacing, label=True)
         if config.preprocessing.body_jitter is not None:
+            if case.image.units != "HU":
+                raise InputError(
+                    f"{case.name}: preprocessing.body_jitter is for CT in HU; this image is {case.image.units}"
+                )
             least = config.training.patch_size[:2]
             image = crop_to_body(image, least, config.preprocessing.body_jitter, intensity.window[0])
             label = transforms.resample_to(label, image, label=True)

@@ -15,10 +15,15 @@ import numpy as np
 import pytest
 from segmentation_task import make_task, write_nifti
 
+import framework
+import medimg
 from pipelines.config import Config, load_config
 from pipelines.errors import ConfigError, ExitCode, InputError, PipelineError, UsageError
+from pipelines.preprocess import crop_to_body
 from pipelines.train import train
 from pipelines.train.cases import load_cases
+from pipelines.train.loop import WeightAverage, learning_rate
+from pipelines.train.prepare import prepare
 from pipelines.train.tensorboard import ScalarWriter, crc32c
 
 
@@ -107,7 +112,12 @@ class TestRun:
     def test_same_seed_same_bytes_other_seed_other_bytes(self, path: Path) -> None:
         one, two = run(path, "one"), run(path, "two", "training.workers=0")
         other = run(path, "other", "training.seed=1")
-        assert weights(one) == weights(two)
+        threads = framework.get_num_threads()
+        try:
+            single = run(path, "single", threads=1)
+        finally:
+            framework.set_num_threads(threads)
+        assert weights(one) == weights(two) == weights(single)
         assert weights(one) != weights(other)
 
     def test_loss_falls(self, path: Path) -> None:
@@ -138,6 +148,73 @@ class TestRun:
         with pytest.raises(PipelineError, match="not a number at iteration 0; a smaller"):
             run(path, "run")
         assert not (path.parent / "run" / "card.json").exists()
+
+
+class TestParts:
+    def test_learning_rate(self, path: Path) -> None:
+        poly = load_config(path, ["training.iterations=100", "training.warmup=4", "training.optimizer.lr=0.1"])
+        assert [learning_rate(poly, n) for n in range(4)] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+        assert learning_rate(poly, 4) == pytest.approx(0.1)
+        assert learning_rate(poly, 52) == pytest.approx(0.1 * 0.5**0.9)
+        cosine = load_config(path, ["training.iterations=100", "training.schedule=cosine", "training.optimizer.lr=0.1"])
+        assert [learning_rate(cosine, n) for n in (0, 50)] == pytest.approx([0.1, 0.05])
+        assert learning_rate(cosine, 99) < 1e-4
+
+    def test_average_of_weights(self) -> None:
+        framework.manual_seed(0)
+        layer = framework.nn.Linear(2, 1)
+        average = WeightAverage(layer, 0.5)
+        first = average.arrays["weight"].copy()
+        with framework.no_grad():
+            layer.weight.add_(1.0)
+        average.update()  # the decay is min(0.5, 2 / 11) at the first update
+        np.testing.assert_allclose(average.arrays["weight"], first * 2 / 11 + (first + 1) * 9 / 11, rtol=1e-6)
+        assert set(average.weights()) == {"weight", "bias"}
+
+    def test_cases_join_when_their_time_has_come(self, path: Path) -> None:
+        options = ["training.iterations=40", "data.cases.1.joins_at=0.5", "training.augmentation.preset=none"]
+        config = load_config(path, options)
+        cases = load_cases(config, path.parent)
+        only_first = config.model_copy(update={"data": config.data.model_copy(update={"cases": config.data.cases[:1]})})
+        both, first = prepare(config, cases).patches, prepare(only_first, cases[:1]).patches
+        # The intensities are scaled by other constants, so the labels tell where a patch comes from.
+        same = [np.array_equal(both[n]["label"], first[n]["label"]) for n in range(40)]
+        assert all(same[:20])
+        assert not all(same[20:])
+
+    def test_body_is_found_beside_a_table(self) -> None:
+        x, y, _ = np.indices((60, 50, 4))
+        array = np.full((60, 50, 4), -1000.0)
+        array[((x - 25) / 14.0) ** 2 + ((y - 30) / 9.0) ** 2 < 1] = 40
+        array[5:55, 8:10] = 200  # the table: thin, so the erosion takes it away
+        volume = medimg.Volume(array, np.diag([3.0, 3.0, 5.0, 1.0]), units="HU")
+        body = crop_to_body(volume, (10, 10))
+        middle = body.voxel_to_world((np.array(body.shape) - 1) / 2)
+        np.testing.assert_allclose(middle[:2], [75, 90], atol=3)
+        assert body.shape[2] == 4
+        assert 20 <= body.shape[0] <= 29
+        large = crop_to_body(volume, (64, 20), grow=9.0)
+        assert large.shape == (64 + 6, 20 + 6, 4)
+        assert large.array[0, 0, 0] == -1024.0
+        empty = volume.with_array(np.full((60, 50, 4), -1000.0))
+        assert crop_to_body(empty, (10, 10)).shape == (60, 50, 4)
+
+    def test_body_needs_hounsfield_units(self, path: Path) -> None:
+        config = load_config(path, ["preprocessing.body_jitter=10", "data.units=null"])
+        with pytest.raises(InputError, match="body_jitter is for CT in HU; this image is unknown"):
+            prepare(config, load_cases(config, path.parent))
+
+    def test_window_and_scale_come_from_labelled_voxels(self, path: Path) -> None:
+        config = load_config(path)
+        cases = load_cases(config, path.parent)
+        ready = prepare(config, cases)
+        values = np.concatenate([case.image.array[case.label.array > 0] for case in cases])
+        low, high = np.percentile(values, [0.5, 99.5])
+        assert ready.intensity.window == pytest.approx((low, high), abs=3)
+        assert ready.intensity.mean == pytest.approx(np.clip(values, low, high).mean(), abs=3)
+        assert ready.fingerprint.patch_extent == (32.0, 32.0, 16.0)
+        fixed = load_config(path, ["preprocessing.window=[0, 100]"])
+        assert prepare(fixed, cases).intensity.window == (0.0, 100.0)
 
 
 class TestTensorBoard:
