@@ -38,7 +38,7 @@ def problems(draw):
         "images": draw(st.integers(1, 2)), "channels": channels, "outputs": outputs, "size": size, "kernel": kernel,
         "stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
         "dtype": draw(st.sampled_from([np.float32, np.float32, np.float64])),
-        "layout": draw(st.sampled_from(["last", "first", "sliced"])), "seed": draw(st.integers(0, 2**31)),
+        "layout": draw(st.sampled_from(["last", "first", "sliced", "flipped"])), "seed": draw(st.integers(0, 2**31)),
     }  # fmt: skip
 
 
@@ -101,6 +101,9 @@ def arrange(array, layout):
         return array
     if layout == "last":
         return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+    if layout == "flipped":
+        back = array[(slice(None), slice(None), *[slice(None, None, -1)] * (array.ndim - 2))]
+        return arrange(np.ascontiguousarray(back), "last")[(..., *[slice(None, None, -1)] * (array.ndim - 2))]
     wide = np.full([n + 2 for n in array.shape], np.nan, array.dtype)[::-1]
     inner = wide[tuple(slice(1, -1) for _ in array.shape)]
     inner[...] = array

@@ -19,10 +19,10 @@ from framework.backends.cpu.lang import (
     pointer,
     unroll,
 )
-from framework.backends.cpu.machine import kernel
-from framework.backends.cpu.tile import column_block
+from framework.backends.cpu.machine import kernel, subroutine
+from framework.backends.cpu.tile import tile
 
-TILE = VECTORS = LANES = SIZE = ALONE = 1  # given when compiling
+TILE = VECTORS = LANES = SIZE = ALONE = WIDTH = 1  # given when compiling
 
 
 @kernel
@@ -184,24 +184,45 @@ def gather(
                 panel = panels + block * 4
                 here_w = weights + group * group_weights + panel[0]
                 here_b = bias + group * group_bias + panel[3]
-                for n in range(tiles):
-                    if ALONE:
-                        counts[0] = start * VECTORS * LANES * SIZE
-                        counts[1] = address(values + n * chunk_taps * TILE)
-                        column_block(
-                            counts, 1, stop - start, at_c, 0, SIZE, TILE * SIZE, here_w, VECTORS * LANES * SIZE,
-                            at_c + n * TILE, panel[1], 0, panel[2], again, here_b, active, slope, GATHER=3,
-                        )  # fmt: skip
-                    elif counts[n] < 0:
-                        column_block(
-                            same + start * 2, stop - start, channels, at_first + n * TILE, 0, 0, SIZE, here_w,
-                            VECTORS * LANES * SIZE, at_c + n * TILE, panel[1], 0, panel[2], again, here_b, active,
-                            slope, GATHER=2,
-                        )  # fmt: skip
-                    else:
-                        column_block(
-                            table + n * chunk_taps * (TILE + 1), counts[n], channels, at_c, 0, 0, SIZE, here_w,
-                            VECTORS * LANES * SIZE, at_c + n * TILE, panel[1], 0, panel[2], again, here_b, active,
-                            slope, GATHER=1,
-                        )  # fmt: skip
+                if panel[2] > LANES:
+                    column_of_positions(
+                        tiles, counts, table, chunk_taps, same + start * 2, stop - start, channels, at_first, at_c,
+                        here_w + (start * VECTORS * LANES * SIZE if ALONE else 0), panel[1], panel[2], again, here_b,
+                        active, slope,
+                    )  # fmt: skip
+                else:
+                    column_of_positions(
+                        tiles, counts, table, chunk_taps, same + start * 2, stop - start, channels, at_first, at_c,
+                        here_w + (start * VECTORS * LANES * SIZE if ALONE else 0), panel[1], panel[2], again, here_b,
+                        active, slope, VECTORS=1, WIDTH=VECTORS,
+                    )  # fmt: skip
             start = maximum(stop, 1)
+
+
+@subroutine
+def column_of_positions(
+    tiles: Int, counts: Pointer[Int], table: Pointer[Int], chunk_taps: Int, same: Pointer[Int], taps: Int,
+    channels: Int, at_first: Pointer[Int], at_c: Pointer[Int], weights: Int, c_shift: Int, columns: Int,
+    accumulate: Int, bias: Pointer[Float], activate: Int, slope: Float,
+) -> None:  # fmt: skip
+    """The tiles of a chunk for one block of columns; a negative count: the tile takes the shared table of taps."""
+    for n in range(tiles):
+        target = at_c + n * TILE
+        if ALONE:
+            values = pointer(Float, address(table)) + n * chunk_taps * TILE
+            counts[0] = 0
+            counts[1] = address(values)
+            tile(
+                counts, 1, taps, target, 0, SIZE, TILE * SIZE, weights, WIDTH * LANES * SIZE, target, c_shift, 0,
+                columns, accumulate, bias, activate, slope, GATHER=3,
+            )  # fmt: skip
+        elif counts[n] < 0:
+            tile(
+                same, taps, channels, at_first + n * TILE, 0, 0, SIZE, weights, WIDTH * LANES * SIZE, target, c_shift,
+                0, columns, accumulate, bias, activate, slope, GATHER=2,
+            )  # fmt: skip
+        else:
+            tile(
+                table + n * chunk_taps * (TILE + 1), counts[n], channels, target, 0, 0, SIZE, weights,
+                WIDTH * LANES * SIZE, target, c_shift, 0, columns, accumulate, bias, activate, slope, GATHER=1,
+            )  # fmt: skip

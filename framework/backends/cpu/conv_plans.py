@@ -146,7 +146,7 @@ def weight_plan(geometry: tuple[int, ...], itemsize: int, width: int, axes: tupl
     sums = groups * taps * channels * blocks * width * itemsize  # bytes
     splits = min(blocks, -(-_JOBS // groups))
     parts = max(1, min(-(-_JOBS // (groups * splits)), rows, _SUM_BYTES // sums))
-    chunk_rows = max(1, min(_CHUNK_PIXELS // counts[2], -(-rows // parts)))
+    chunk_rows = max(1, min((_CHUNK_PATCHES if patch else _CHUNK_PIXELS) // counts[2], -(-rows // parts)))
     span = (counts[2] - 1) * stride + (kernel[2] - 1) * dilation + 1
     scratch = 8 * 6 * chunk_rows + span * itemsize + 64
     scratch += chunk_rows * counts[2] * itemsize * ((blocks * width if copy else 0) + (taps * channels if patch else 0))
@@ -172,7 +172,8 @@ _PANEL_BYTES = 256 << 10  # weights of one block of output channels that stay in
 _PATCH_CHANNELS = 4  # up to here inputs are copied side by side and the taps become the reduction
 _JOBS = 16  # enough to balance threads
 _SUM_BYTES = 32 << 20  # partial sums of a weight gradient
-_CHUNK_PIXELS = 192  # positions of a weight gradient whose cache lines, two each, stay in the first-level cache
+_CHUNK_PIXELS = 96  # positions of a weight gradient whose cache lines stay in the first-level cache
+_CHUNK_PATCHES = 384  # the same where the inputs are copied as lines
 
 
 def _input_offsets(axis: Axis, position: int) -> Array:

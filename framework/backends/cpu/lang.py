@@ -46,6 +46,8 @@ class Vector:
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _operate
     __lt__ = __gt__ = __le__ = __ge__ = _operate
+    __ne__ = __eq__ = _operate  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _word(*args: Any) -> Any:

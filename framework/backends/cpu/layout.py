@@ -20,8 +20,8 @@ def served(*arrays: Array | None) -> bool:
 
 
 def channels_last(x: Array) -> Array:
-    """x itself where the channels of each position lie side by side, else a copy that is so."""
-    if x.shape[1] == 1 or x.strides[1] == x.itemsize:
+    """x itself where the channels of each position lie side by side and no spatial axis runs backwards, else a copy."""
+    if (x.shape[1] == 1 or x.strides[1] == x.itemsize) and min(x.strides[2:]) >= 0:
         return x
     copy = np.ascontiguousarray(np.moveaxis(x, 1, -1))
     return np.moveaxis(copy, -1, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.backends.cpu import threads
+from framework.backends.cpu import machine, threads
 from framework.backends.cpu.layout import channels_last, empty_channels_last, served
 
 Array = np.ndarray[Any, Any]
@@ -29,25 +29,35 @@ def max_pool(
         return NotImplemented
     missing = 3 - len(sizes)
     axes = zip(x.shape[2:], sizes, kernel, stride, padding, dilation, x.strides[2:], strict=True)
-    plan, tables = _plan(
+    found = _plan(
         ((1, 1, 1, 1, 0, 1, 0),) * missing + tuple(tuple(map(int, axis)) for axis in axes), x.shape[1], x.strides[0]
     )
+    if found is None:
+        return NotImplemented
+    plan, tables = found
     y = empty_channels_last((*x.shape[:2], *sizes), x.dtype)
     index = empty_channels_last(y.shape, np.dtype(np.int64))
     rows = x.shape[0] * int(plan[0] * plan[1])
-    threads.run(run(Float=x.dtype.name), rows, x.ctypes.data, y.ctypes.data, index.ctypes.data, plan.ctypes.data)
+    compiled = run(Float=x.dtype.name, LANES=machine.lanes(x.dtype.name))
+    taps = int(plan[3] * plan[4] * plan[5])
+    threads.run(compiled, rows, x.ctypes.data, y.ctypes.data, index.ctypes.data, plan.ctypes.data, scratch=16 * taps)
     del tables
     return y, index
 
 
 @functools.lru_cache(maxsize=256)
-def _plan(axes: tuple[tuple[int, ...], ...], channels: int, image: int) -> tuple[Array, list[Array]]:
-    """The kernel's sizes and tables: byte offsets of input positions, and their share of the flat position."""
+def _plan(axes: tuple[tuple[int, ...], ...], channels: int, image: int) -> tuple[Array, list[Array]] | None:
+    """The kernel's sizes and tables: byte offsets of input positions, and their share of the flat position.
+
+    None where a window lies wholly outside the volume (a dilated one can).
+    """
     offsets: list[Array] = []
     numbers: list[Array] = []
     flat = 1
     for size, positions, kernel, stride, padding, dilation, step in reversed(axes):
         at = np.arange(positions)[:, None] * stride - padding + np.arange(kernel) * dilation
+        if not ((at >= 0) & (at < size)).any(1).all():
+            return None
         offsets.insert(0, np.where((at >= 0) & (at < size), at * step, -(1 << 60)).astype(np.int64))
         numbers.insert(0, np.ascontiguousarray(at * flat, np.int64))
         flat *= size

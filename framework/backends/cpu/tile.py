@@ -34,7 +34,7 @@ from framework.backends.cpu.machine import kernel, subroutine
 TILE = VECTORS = LANES = SIZE = GATHER = 1  # given when compiling
 
 
-@subroutine
+@kernel
 def tile(
     table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int,
     b_step: Int, c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
@@ -106,49 +106,47 @@ def tile(
 
 
 @kernel
-def column_block(
-    table: Pointer[Int], outer: Int, inner: Int, a: Pointer[Int], a_shift: Int, a_tile: Int, a_step: Int, b: Int,
-    b_step: Int, c: Pointer[Int], c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
-    activate: Int, slope: Float,
-) -> None:  # fmt: skip
-    """`tile` at the least number of vectors that holds `columns`."""
-    if columns > LANES:
-        tile(
-            table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
-            activate, slope,
-        )  # fmt: skip
-    else:
-        tile(
-            table, outer, inner, a, a_shift, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
-            activate, slope, VECTORS=1,
-        )  # fmt: skip
-
-
-@kernel
 def column_of_tiles(
     table: Pointer[Int], outer: Int, inner: Int, rows: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int, c: Int,
     c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
 ) -> None:  # fmt: skip
-    """`rows` evenly spaced rows in tiles of TILE, then of 4, then of 1; C starts at `c`."""
+    """`rows` evenly spaced rows in tiles of TILE, then of 4, then of 1, as wide as `columns` need; C starts at `c`."""
+    if columns > LANES:
+        evenly_spaced(
+            table, outer, inner, rows, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias
+        )
+    else:
+        evenly_spaced(
+            table, outer, inner, rows, a_tile, a_step, b, b_step, c, c_shift, c_tile, columns, accumulate, bias,
+            VECTORS=1,
+        )  # fmt: skip
+
+
+@subroutine
+def evenly_spaced(
+    table: Pointer[Int], outer: Int, inner: Int, rows: Int, a_tile: Int, a_step: Int, b: Int, b_step: Int, c: Int,
+    c_shift: Int, c_tile: Int, columns: Int, accumulate: Int, bias: Pointer[Float],
+) -> None:  # fmt: skip
+    """`column_of_tiles` at a known width."""
     place = local(Int, 1)
     row = 0
     while row < rows:
         place[0] = c + row * c_tile
         left = rows - row
         if left >= TILE and (left - TILE < 2 or left - TILE > 3):
-            column_block(
+            tile(
                 table, outer, inner, place, row * a_tile, a_tile, a_step, b, b_step, place, c_shift, c_tile, columns,
                 accumulate, bias, 0, 0.0, GATHER=0,
             )  # fmt: skip
             row += TILE
         elif left >= 4:
-            column_block(
+            tile(
                 table, outer, inner, place, row * a_tile, a_tile, a_step, b, b_step, place, c_shift, c_tile, columns,
                 accumulate, bias, 0, 0.0, GATHER=0, TILE=4,
             )  # fmt: skip
             row += 4
         else:
-            column_block(
+            tile(
                 table, outer, inner, place, row * a_tile, a_tile, a_step, b, b_step, place, c_shift, c_tile, columns,
                 accumulate, bias, 0, 0.0, GATHER=0, TILE=1,
             )  # fmt: skip

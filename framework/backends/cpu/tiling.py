@@ -27,5 +27,5 @@ def constants(dtype: np.dtype[Any]) -> dict[str, Any]:
     tile, vectors = tile_shape()
     return {
         "Float": dtype.name, "LANES": machine.lanes(dtype.name), "SIZE": dtype.itemsize, "TILE": tile,
-        "VECTORS": vectors, "ALONE": 0,
+        "VECTORS": vectors, "WIDTH": vectors, "ALONE": 0,
     }  # fmt: skip
