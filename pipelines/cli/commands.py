@@ -126,6 +126,9 @@ def predict(
         typer.Option("--format", help="May be given several times; default: nifti, report, and dicom-seg for DICOM."),
     ] = None,
     series: Annotated[str | None, typer.Option(help="Series UID where a DICOM folder holds several.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out studies whose results are there, whole and of this model.")
+    ] = False,
     threads: Threads = None,
     events: Events = None,
     quiet: Quiet = False,
@@ -138,7 +141,15 @@ def predict(
 
     chosen = [str(item) for item in formats] if formats else None
     return predict_studies(
-        model, inputs, output, formats=chosen, series=series, threads=threads, events=events, quiet=quiet
+        model,
+        inputs,
+        output,
+        formats=chosen,
+        series=series,
+        threads=threads,
+        events=events,
+        quiet=quiet,
+        resume=resume,
     )
 
 

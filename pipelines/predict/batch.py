@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.errors import ExitCode, InputError, UsageError, explain
 from pipelines.events import EventLog
-from pipelines.predict.model import Model, load_model
+from pipelines.predict.model import load_model
 from pipelines.predict.study import FILE_NAMES, StudyResult, predict_study
 
 MANIFEST = "manifest.jsonl"
@@ -24,10 +24,12 @@ def predict_studies(
     threads: int | None = None,
     events: Path | None = None,
     quiet: bool = False,
+    resume: bool = False,
 ) -> int:
     """Segment studies into `output` (one study) or `output/CASE` (several); returns the exit code.
 
     `output/manifest.jsonl` gets one line a study: case, status ("ok" or "failed"), cause, warnings, outputs, seconds.
+    With `resume`, studies whose results are there already are left out.
     """
     from pipelines.threads import use_threads
 
@@ -43,8 +45,15 @@ def predict_studies(
     rows: list[dict[str, Any]] = []
     for path, name in zip(inputs, names, strict=True):
         folder = output if len(inputs) == 1 else output / name
-        row, result, error = _one(model, path, folder, name, formats, series, log)
-        rows.append(row)
+        begin = time.perf_counter()
+        result: StudyResult | None = None
+        error: Exception | None = None
+        try:
+            result = predict_study(model, path, folder, name, formats, series, log, resume)
+            row = _row(result, output)
+        except Exception as caught:
+            error, row = caught, _failed_row(name, caught, log)
+        rows.append({**row, "seconds": round(time.perf_counter() - begin, 3)})
         _write_manifest(output / MANIFEST, rows)
         if result is not None and not quiet:
             _show(result)
@@ -73,33 +82,23 @@ def case_names(inputs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _one(
-    model: Model,
-    path: Path,
-    folder: Path,
-    name: str,
-    formats: Sequence[str] | None,
-    series: str | None,
-    log: EventLog,
-) -> tuple[dict[str, Any], StudyResult | None, Exception | None]:
-    begin = time.perf_counter()
-    try:
-        result = predict_study(model, path, folder, name, formats=formats, series=series, events=log)
-    except Exception as error:
-        cause, code = explain(error)
-        log.write("failed", message=cause, error=cause)
-        row = {"case": name, "status": "failed", "cause": cause, "exit_code": int(code)}
-        return {**row, "seconds": round(time.perf_counter() - begin, 3)}, None, error
-    row = {
-        "case": name,
+def _row(result: StudyResult, output: Path) -> dict[str, Any]:
+    """The manifest's line of a study that went well; files are named from the manifest's folder."""
+    return {
+        "case": result.record["case"],
         "status": "ok",
         "input_sha256": result.record["input"]["sha256"],
-        "weights_sha256": model.card.weights_sha256,
+        "weights_sha256": result.record["model"]["weights_sha256"],
         "warnings": list(result.warnings),
         "volumes_ml": result.record["volumes_ml"],
-        "outputs": {key: str(value.relative_to(folder.parent)) for key, value in result.outputs.items()},
+        "outputs": {name: path.relative_to(output).as_posix() for name, path in result.outputs.items()},
     }
-    return {**row, "seconds": round(time.perf_counter() - begin, 3)}, result, None
+
+
+def _failed_row(name: str, error: Exception, log: EventLog) -> dict[str, Any]:
+    cause, code = explain(error)
+    log.write("failed", message=cause, error=cause)
+    return {"case": name, "status": "failed", "cause": cause, "exit_code": int(code)}
 
 
 def _write_manifest(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -64,15 +64,21 @@ def predict_study(
     formats: Sequence[str] | None = None,
     series: str | None = None,
     events: EventLog | None = None,
+    resume: bool = False,
 ) -> StudyResult:
     """Segment one study and write its results into `folder`.
 
-    `formats` defaults to all that fit the source (DICOM SEG needs a DICOM source). Raises medimg.ImageError where
-    the source cannot be read and UsageError where a format does not fit it.
+    `formats` defaults to all that fit the source (DICOM SEG needs a DICOM source). With `resume`, results that are
+    there already, whole, of the same input, model and version, are handed back. Raises medimg.ImageError where the
+    source cannot be read and UsageError where a format does not fit it.
     """
     events = events or EventLog()
     study = read_study(model, source, case, series, events)
-    choose_formats(formats, study.image)
+    wanted = choose_formats(formats, study.image)
+    earlier = earlier_result(model, study, folder, wanted) if resume else None
+    if earlier is not None:
+        events.write("done", 1, 1, f"{case} was done before", volumes_ml=earlier.record["volumes_ml"])
+        return earlier
     begin = time.perf_counter()
     segmentation = segment_study(model, study, events)
     seconds = {"read": study.seconds, "segment": round(time.perf_counter() - begin, 3)}
@@ -153,6 +159,27 @@ def write_results(
     return result
 
 
+def earlier_result(model: Model, study: Study, folder: Path, formats: Sequence[str]) -> StudyResult | None:
+    """The result in `folder` if it is whole and of this input, model, version and at least these formats."""
+    import medimg
+
+    try:
+        record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        same = (
+            record["input"]["sha256"] == study.image.provenance.sha256
+            and record["model"] == _model_record(model)
+            and record["versions"]["voxhelix"] == versions()["voxhelix"]
+            and {"nifti", *formats} <= record["outputs"].keys()
+            and all(file_hash(folder / entry["file"]) == entry["sha256"] for entry in record["outputs"].values())
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if not same:
+        return None
+    labels = medimg.read(folder / record["outputs"]["nifti"]["file"], units="label")
+    return StudyResult(folder, study.image, labels, record)
+
+
 def choose_formats(formats: Sequence[str] | None, image: "Volume") -> tuple[str, ...]:
     """The formats to write, in a fixed order. Raises UsageError for a DICOM SEG of what is not DICOM."""
     dicom = image.provenance.format == "dicom"
@@ -205,15 +232,19 @@ def _record(model: Model, study: Study, segmentation: Segmentation) -> dict[str,
             name: round(int(counts[value]) * labels.voxel_volume_ml, 3) for name, value in model.card.labels.items()
         },
         "least_sure": [_place(doubt, image) for doubt in segmentation.doubts],
-        "model": {
-            "name": model.card.name,
-            "weights_sha256": model.card.weights_sha256,
-            "config_sha256": model.card.config_sha256,
-            "seed": model.card.seed,
-        },
+        "model": _model_record(model),
         "versions": versions(),
         "device": device(),
         "outputs": {},
+    }
+
+
+def _model_record(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.card.name,
+        "weights_sha256": model.card.weights_sha256,
+        "config_sha256": model.card.config_sha256,
+        "seed": model.card.seed,
     }
 
 

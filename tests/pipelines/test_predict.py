@@ -202,6 +202,42 @@ class TestBatch:
         assert code(trained, scan, "--format", "dicom-seg") == ExitCode.USAGE
         assert "Traceback" not in capsys.readouterr().err
 
+    def test_resume_repeats_only_what_is_missing_or_changed(
+        self, trained: Path, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from pipelines.predict import study
+
+        other = tmp_path / "other.nii.gz"
+        shutil.copy(scan, other)
+        work, segmented = study.segment, []
+
+        def counting(model: Model, image: Volume, *rest: object) -> Segmentation:
+            segmented.append(image.provenance.path)
+            return work(model, image, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(study, "segment", counting)
+
+        def run() -> int:
+            segmented.clear()
+            inputs = [scan, other]
+            return predict_studies(trained, inputs, tmp_path / "out", formats=["nifti"], quiet=True, resume=True)
+
+        assert run() == 0
+        assert len(segmented) == 2
+        first = (tmp_path / "out" / "manifest.jsonl").read_text()
+        assert run() == 0
+        assert segmented == []
+        second = (tmp_path / "out" / "manifest.jsonl").read_text()
+        assert [{**json.loads(line), "seconds": 0} for line in first.splitlines()] == [
+            {**json.loads(line), "seconds": 0} for line in second.splitlines()
+        ]
+        damaged = tmp_path / "out" / "third" / "segmentation.nii.gz"
+        damaged.write_bytes(damaged.read_bytes()[:-10])
+        image, _ = make_scan(2)
+        write_nifti(other, image, (2.0, 2.0, 2.0))
+        assert run() == 0
+        assert len(segmented) == 2
+
     def test_all_bad(self, trained: Path, tmp_path: Path) -> None:
         absent = [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
         assert predict_studies(trained, absent, tmp_path / "out", quiet=True) == ExitCode.BAD_INPUT
