@@ -102,4 +102,7 @@ def _not_a_model(folder: Path) -> str:
         return f"there is no model folder {folder}"
     if (folder / "checkpoint.safetensors").exists():
         return f"{folder} holds a training run that has not finished; `voxhelix train` with the same config ends it"
+    inside = sorted(path.parent for path in folder.glob("*/card.json"))
+    if inside:
+        return f"{folder} is not a model, but holds one: did you mean {inside[0]}?"
     return f"{folder} is not a model: it has no card.json (a model is the folder that `voxhelix train` writes)"

@@ -262,6 +262,11 @@ class TestModel:
     def copy(self, trained: Path, tmp_path: Path) -> Path:
         return Path(shutil.copytree(trained, tmp_path / "copy"))
 
+    def test_the_folder_above_is_guessed(self, trained: Path, tmp_path: Path) -> None:
+        folder = self.copy(trained, tmp_path)
+        with pytest.raises(ModelError, match=f"did you mean {folder}"):
+            load_model(tmp_path)
+
     def test_changed_weights_are_refused(self, trained: Path, tmp_path: Path) -> None:
         folder = self.copy(trained, tmp_path)
         content = bytearray((folder / "model.safetensors").read_bytes())
