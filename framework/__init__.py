@@ -25,10 +25,11 @@ _PLACES = {
     ),
     "framework.core.printing": "set_printoptions",
     "framework.core.random": "Generator default_generator manual_seed initial_seed seed",
-    "framework.ops.creation": (
-        "tensor as_tensor asarray from_numpy from_dlpack full zeros ones empty empty_strided zeros_like ones_like "
-        "full_like empty_like arange linspace eye"
+    "framework.ops.creation": "tensor as_tensor asarray from_numpy from_dlpack",
+    "framework.ops.constants": (
+        "full zeros ones empty empty_strided empty_permuted scalar_tensor zeros_like ones_like full_like empty_like"
     ),
+    "framework.ops.ranges": "arange linspace logspace eye tril_indices triu_indices",
     "framework.ops.random": "rand randn rand_like randn_like randint randperm normal bernoulli multinomial dropout",
     "framework.ops.elementwise": (
         "add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum atan2 eq ne lt le gt ge "
@@ -44,10 +45,29 @@ _PLACES = {
         "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum norm"
     ),
     "framework.ops.shape": (
-        "reshape permute transpose t movedim squeeze unsqueeze broadcast_to flatten unflatten narrow select unbind "
-        "split chunk diagonal flip roll cat stack tile"
+        "reshape permute transpose t movedim swapaxes adjoint squeeze unsqueeze broadcast_to broadcast_shapes "
+        "broadcast_tensors atleast_1d atleast_2d atleast_3d ravel flatten unflatten narrow select unbind split "
+        "split_with_sizes tensor_split hsplit vsplit dsplit chunk diagonal diag diag_embed diagflat diagonal_scatter "
+        "trace flip fliplr flipud rot90 roll cat concat stack hstack vstack dstack column_stack block_diag meshgrid "
+        "cartesian_prod combinations tile repeat_interleave renorm constant_pad_nd as_strided as_strided_scatter"
     ),
-    "framework.ops.index": "gather scatter_add index_select masked_select nonzero",
+    "framework.ops.shape.viewcopies": (
+        "alias_copy as_strided_copy diagonal_copy expand_copy narrow_copy permute_copy select_copy split_copy "
+        "split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsqueeze_copy view_copy"
+    ),
+    "framework.ops.index": (
+        "gather scatter scatter_add scatter_reduce index_select index_add index_copy index_fill index_reduce index_put "
+        "put take take_along_dim masked_select masked_scatter select_scatter slice_scatter nonzero nonzero_static "
+        "argwhere"
+    ),
+    "framework.ops.scan": "cumprod cummax cummin logcumsumexp diff trapezoid cumulative_trapezoid",
+    "framework.ops.sort": "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
+    "framework.ops.counting": ("searchsorted bucketize bincount histc histogram histogramdd unique unique_consecutive"),
+    "framework.ops.statistics": (
+        "nansum nanmean var_mean std_mean aminmax dist cdist pairwise_distance pdist cosine_similarity cov corrcoef"
+    ),
+    "framework.ops.complex": "complex polar view_as_real view_as_complex resolve_conj resolve_neg",
+    "framework.core.layout": "contiguous_format preserve_format channels_last channels_last_3d strided",
     "framework.ops.linalg": "matmul mm bmm mv dot outer addmm baddbmm einsum tril triu",
     "framework.ops.attention": "softmax log_softmax",
     "framework.ops.conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
@@ -72,6 +92,13 @@ _RENAMED = {
     "half": ("framework.core.dtype", "float16"),
     "long": ("framework.core.dtype", "int64"),
     "int": ("framework.core.dtype", "int32"),
+    "trapz": ("framework.ops.scan", "trapezoid"),
+    "moveaxis": ("framework.ops.shape", "movedim"),
+    "swapdims": ("framework.ops.shape", "swapaxes"),
+    "concatenate": ("framework.ops.shape", "concat"),
+    "row_stack": ("framework.ops.shape", "vstack"),
+    "unsafe_chunk": ("framework.ops.shape", "chunk"),
+    "unsafe_split": ("framework.ops.shape", "split"),
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
 }

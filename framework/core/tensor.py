@@ -10,6 +10,7 @@ import numpy as np
 
 from framework.core.device import CPU, array_module, device, device_of, move
 from framework.core.dtype import FLOATING, FROM_NUMPY, DType, as_dtype
+from framework.core.layout import Layout, contiguous_format, is_arranged, strided
 from framework.core.modes import GRAD, modes
 from framework.core.node import AccumulateGrad, Cell, RemovableHandle
 
@@ -180,9 +181,20 @@ class Tensor:
         """The address of the first element."""
         return int(self._data.ctypes.data if type(self._data) is np.ndarray else self._data.data.ptr)
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
-        return bool(self._data.flags.c_contiguous)
+    def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
+        """Whether the elements lie in row-major order, or in another memory format, without gaps."""
+        return is_arranged(self._data, memory_format)
+
+    def storage_offset(self) -> int:
+        """Elements between the start of the memory that this tensor's array belongs to and its first element."""
+        owner = self._data
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        return (self._data.ctypes.data - owner.ctypes.data) // self._data.itemsize if self._data.size else 0
+
+    @property
+    def layout(self) -> Layout:
+        return strided
 
     def __len__(self) -> int:
         if not self._data.ndim:
@@ -427,19 +439,29 @@ class Tensor:
         """On a GPU; itself when it is there."""
         return self.to(device("cuda", index))
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> "Tensor":
-        """Another type, device or both; itself when nothing changes and no `copy` is asked for."""
+    def to(
+        self,
+        *args: Any,
+        dtype: Any = None,
+        device: Any = None,
+        copy: bool = False,
+        non_blocking: bool = False,
+        memory_format: Any = None,
+    ) -> "Tensor":
+        """Another type, device or memory format; itself when nothing changes and no `copy` is asked for."""
         from framework.ops.elementwise import clone, to_device, to_dtype
 
+        copies: list[bool] = []
         for argument in args:
             if isinstance(argument, Tensor):
                 dtype, device = argument.dtype, argument.device
             elif isinstance(argument, DType):
                 dtype = argument
             elif isinstance(argument, bool):
-                continue  # non_blocking, copy by position: copies are synchronous and made when needed
+                copies.append(argument)  # non_blocking and copy by position; copies are always synchronous
             else:
                 device = argument
+        copy = copy or (len(copies) > 1 and copies[1])
         result = self
         if dtype is not None and as_dtype(dtype).numpy_dtype != self._data.dtype:
             result = to_dtype(result, as_dtype(dtype).numpy_dtype)
@@ -447,6 +469,8 @@ class Tensor:
             target = as_device(device)
             if move(result._data, target) is not result._data:
                 result = to_device(result, target)
+        if memory_format is not None and not is_arranged(result._data, memory_format):
+            return clone(result, memory_format=memory_format)
         return clone(result) if copy and result is self else result
 
     def __copy__(self) -> "Tensor":

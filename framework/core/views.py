@@ -108,7 +108,7 @@ def write(tensor: Tensor, source: Any) -> Tensor:
 
 def assign(tensor: Tensor, index: Any, value: Any) -> None:
     """`tensor[index] = value`."""
-    from framework.ops.index import index_put, is_basic, normalise
+    from framework.ops.index import is_basic, normalise, put_at
 
     check_writable(tensor)
     index = normalise(index, tensor._data.ndim)
@@ -137,7 +137,7 @@ def assign(tensor: Tensor, index: Any, value: Any) -> None:
         return
     if value._data.dtype != tensor._data.dtype:
         value = value.to(tensor.dtype)
-    commit(tensor, index_put(tensor, value, index))
+    commit(tensor, put_at(tensor, value, index))
 
 
 def commit(tensor: Tensor, result: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from framework.ops import (
     attention,
     bind,
+    complex,
+    constants,
     conv,
     creation,
     elementwise,
@@ -13,6 +15,7 @@ from framework.ops import (
     norm,
     pool,
     random,
+    ranges,
     reduce,
     resample,
     shape,
@@ -21,6 +24,8 @@ from framework.ops import (
 __all__ = [
     "attention",
     "bind",
+    "complex",
+    "constants",
     "conv",
     "creation",
     "elementwise",
@@ -31,6 +36,7 @@ __all__ = [
     "norm",
     "pool",
     "random",
+    "ranges",
     "reduce",
     "resample",
     "shape",

@@ -2,11 +2,35 @@
 
 from typing import Any
 
-from framework.core.dtype import DType, bfloat16, bool_, float16, float32, float64, int8, int16, int32, int64, uint8
+from framework.core.dtype import (
+    DType,
+    bfloat16,
+    bool_,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
 from framework.core.op import TABLE, Op
 from framework.core.tensor import Tensor
 from framework.core.views import inplace
-from framework.ops import attention, elementwise, index, linalg, random, reduce, shape
+from framework.ops import (
+    attention,
+    complex,
+    constants,
+    elementwise,
+    index,
+    linalg,
+    random,
+    reduce,
+    shape,
+)
 
 
 def _twin(record: Op) -> Any:
@@ -34,11 +58,17 @@ _METHODS = {
     elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power is_nonzero isin ldexp"),
     reduce: "sum mean var std max min cumsum norm sum_to_size",
     shape: (
-        "reshape view permute transpose t movedim squeeze expand broadcast_to expand_as view_as flatten unflatten "
-        "narrow "
-        "select unbind split chunk flip tile repeat"
+        "reshape reshape_as view permute transpose t movedim swapaxes squeeze expand broadcast_to expand_as view_as "
+        "flatten unflatten ravel adjoint narrow select unbind split split_with_sizes tensor_split hsplit vsplit dsplit "
+        "chunk diag diag_embed diagflat trace flip fliplr flipud rot90 roll tile repeat repeat_interleave renorm "
+        "as_strided as_strided_scatter"
     ),
-    index: "nonzero",
+    index: (
+        "nonzero argwhere nonzero_static take take_along_dim scatter index_add index_copy index_fill index_reduce "
+        "index_put put masked_scatter select_scatter slice_scatter"
+    ),
+    constants: "new_zeros new_ones new_empty new_full new_empty_strided",
+    complex: "resolve_conj resolve_neg",
     linalg: "matmul mm bmm mv dot outer addmm baddbmm tril triu",
     attention: "softmax log_softmax",
     random: "bernoulli multinomial uniform_ normal_ bernoulli_ exponential_ random_",
@@ -47,6 +77,7 @@ _METHODS = {
 _CASTS = {
     "float": float32, "double": float64, "half": float16, "bfloat16": bfloat16, "int": int32, "long": int64,
     "short": int16, "char": int8, "byte": uint8, "bool": bool_,
+    "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
 
 
@@ -79,6 +110,8 @@ def _bind() -> None:
         "type": _type,
         "real": property(elementwise.real),
         "imag": property(elementwise.imag),
+        "H": property(lambda self: shape.adjoint(_matrix(self))),
+        "mH": property(shape.adjoint),
         "T": property(lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1))),
         "mT": property(lambda self: shape.transpose(self, -1, -2)),
         "fill_": _fill,
@@ -137,8 +170,8 @@ def _swapped(function: Any) -> Any:
 
 
 def _cast(dtype: DType) -> Any:
-    def method(self: Tensor) -> Tensor:
-        return self.to(dtype)
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        return self.to(dtype, memory_format=memory_format)
 
     method.__doc__ = f"In type {dtype.name}."
     return method
@@ -147,6 +180,12 @@ def _cast(dtype: DType) -> Any:
 def _type(self: Tensor, dtype: Any = None) -> Any:
     """The type's name, or the tensor in another type."""
     return f"framework.{self.dtype.name}" if dtype is None else self.to(dtype)
+
+
+def _matrix(self: Tensor) -> Tensor:
+    if self.ndim not in (0, 2):
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+    return self
 
 
 def _fill(self: Tensor, value: Any) -> Tensor:

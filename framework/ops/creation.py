@@ -1,14 +1,12 @@
 """Tensors from data, from NumPy, and of constants."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from framework.core.device import move
-from framework.core.dtype import as_dtype, category_of_number, dtype_of, get_default_dtype
+from framework.core.dtype import as_dtype, dtype_of, get_default_dtype
 from framework.core.tensor import Tensor, as_device
-from framework.ops.shape import sizes
 
 
 def finish(array: Any, device: Any = None, requires_grad: bool = False) -> Tensor:
@@ -69,106 +67,9 @@ def from_dlpack(source: Any) -> Tensor:
     return Tensor._make(cupy.from_dlpack(source))
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of one value; its type follows the value's."""
-    if dtype is None:
-        kind = (as_dtype(bool), as_dtype(int), get_default_dtype(), get_default_dtype().to_complex())
-        dtype = kind[category_of_number(fill_value)] if not isinstance(fill_value, Tensor) else fill_value.dtype
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    return finish(np.full(sizes((size,)), value, as_dtype(dtype).numpy_dtype), device, requires_grad)
-
-
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None) -> Tensor:
-    """A tensor of zeros."""
-    return finish(np.zeros(sizes(size), _kind(dtype)), device, requires_grad)
-
-
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor of ones."""
-    return finish(np.ones(sizes(size), _kind(dtype)), device, requires_grad)
-
-
-def empty(
-    *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None
-) -> Tensor:
-    """A tensor whose values are whatever was in memory."""
-    return finish(np.empty(sizes(size), _kind(dtype)), device, requires_grad)
-
-
-def empty_strided(
-    size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Like `empty`, with the given strides in elements."""
-    kind = _kind(dtype)
-    shape = sizes((size,))
-    span = 1 + sum((length - 1) * step for length, step in zip(shape, stride)) if math.prod(shape) else 0
-    steps = tuple(step * kind.itemsize for step in stride)
-    return finish(np.lib.stride_tricks.as_strided(np.empty(span, kind), shape, steps), device, requires_grad)
-
-
-def zeros_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of another tensor's shape, type and layout."""
-    return _like(input, 0, dtype, device, requires_grad)
-
-
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of another tensor's shape, type and layout."""
-    return _like(input, 1, dtype, device, requires_grad)
-
-
-def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """One value in another tensor's shape, type and layout."""
-    return _like(input, fill_value, dtype, device, requires_grad)
-
-
-def empty_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Uninitialised memory of another tensor's shape, type and layout."""
-    kind = input._data.dtype if dtype is None else as_dtype(dtype).numpy_dtype
-    return finish(np.empty_like(np.asarray(input.numpy(force=True)), kind), device or input.device, requires_grad)
-
-
-def arange(
-    start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """Numbers from `start` (0) up to, not including, `end`, by `step`."""
-    if end is None:
-        start, end = 0, start
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    whole = all(isinstance(value, int | np.integer) for value in (start, end, step))
-    kind = as_dtype(dtype) if dtype is not None else as_dtype(int) if whole else get_default_dtype()
-    count = math.ceil((end - start) / step)
-    return finish(
-        (start + np.arange(count, dtype=np.int64 if whole else np.float64) * step).astype(kind.numpy_dtype),
-        device,
-        requires_grad,
-    )
-
-
-def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
-    """`steps` numbers from `start` to `end`, both included."""
-    return finish(np.linspace(start, end, steps).astype(_kind(dtype)), device, requires_grad)
-
-
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """The identity matrix of n rows and m (n) columns."""
-    return finish(np.eye(n, m, dtype=_kind(dtype)), device, requires_grad)
-
-
-def _kind(dtype: Any) -> np.dtype[Any]:
+def kind_of(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype of a type, the default type for None."""
     return (get_default_dtype() if dtype is None else as_dtype(dtype)).numpy_dtype
-
-
-def _like(input: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    kind = input._data.dtype if dtype is None else as_dtype(dtype).numpy_dtype
-    source = input._data if type(input._data) is np.ndarray else np.empty(input.shape, kind)
-    return finish(np.full_like(source, value, kind), device or (input.device if input.is_cuda else None), requires_grad)
 
 
 def _from_values(data: Any) -> np.ndarray[Any, Any]:

@@ -186,6 +186,10 @@ def batch_norm(
     eps: float = 1e-5,
 ) -> Any:
     """Normalise each channel of (N, C, *) over the batch (training) or running statistics (Ioffe and Szegedy 2015)."""
+    if input.ndim < 2:
+        if not input.numel():
+            return e.mul(input, 1)
+        raise ValueError(f"batch_norm needs an input (N, C, *), got input size {list(input.shape)}")
     axes = (0, *range(2, input.ndim))
     row = (1, -1, *(1,) * (input.ndim - 2))
     if training:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.dtype import CATEGORY, COMPLEX, as_dtype
+from framework.core.layout import arranged
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
@@ -164,9 +165,9 @@ def _(g: Any, target: Any) -> Any:
 
 
 @op
-def clone(xp: Any, input: Array) -> Array:
-    """A copy that keeps the memory layout."""
-    return input.copy(order="K")
+def clone(xp: Any, input: Array, *, memory_format: Any = None) -> Array:
+    """A copy that keeps the memory layout, or takes a memory format."""
+    return input.copy(order="K") if memory_format is None else arranged(xp, input, memory_format)
 
 
 @clone.vjp("input")

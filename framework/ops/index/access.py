@@ -6,7 +6,7 @@ import numpy as np
 
 from framework.core.device import array_module
 from framework.core.op import Array, op
-from framework.core.tensor import Tensor, check_dim
+from framework.core.tensor import Tensor
 
 
 @op(view=True, method=False)
@@ -34,12 +34,12 @@ def _(g: Any, index: Any) -> Any:
 
 
 @op(method=False)
-def _take(xp: Any, input: Array, index: tuple[Any, ...]) -> Array:
+def take_at(xp: Any, input: Array, index: tuple[Any, ...]) -> Array:
     """An index with arrays of integers or booleans: a copy."""
     return input[index]
 
 
-@_take.vjp("input")
+@take_at.vjp("input")
 def _(g: Any, input_shape: Any, index: Any) -> Any:
     return index_add_zeros(g, tuple(input_shape), index)
 
@@ -54,11 +54,11 @@ def index_add_zeros(xp: Any, g: Array, shape: tuple[int, ...], index: tuple[Any,
 
 @index_add_zeros.vjp("g")
 def _(g: Any, index: Any) -> Any:
-    return _take(g, index)
+    return take_at(g, index)
 
 
 @op(method=False)
-def index_put(xp: Any, input: Array, value: Array, index: tuple[Any, ...]) -> Array:
+def put_at(xp: Any, input: Array, value: Array, index: tuple[Any, ...]) -> Array:
     """A copy of `input` with `value` at an index."""
     result = input.copy(order="K")
     try:
@@ -72,23 +72,23 @@ def index_put(xp: Any, input: Array, value: Array, index: tuple[Any, ...]) -> Ar
     return result
 
 
-@index_put.vjp("input")
+@put_at.vjp("input")
 def _(g: Any, index: Any) -> Any:
-    return index_put(g, np.zeros((), getattr(g, "_data", g).dtype), index)
+    return put_at(g, np.zeros((), getattr(g, "_data", g).dtype), index)
 
 
-@index_put.vjp("value")
+@put_at.vjp("value")
 def _(g: Any, index: Any, value_shape: Any) -> Any:
     from framework.ops.reduce import sum_to_size
 
-    return sum_to_size(_take(g, index), value_shape)
+    return sum_to_size(take_at(g, index), value_shape)
 
 
 def getitem(input: Tensor, index: Any) -> Tensor:
     """`input[index]` with NumPy's rules; negative steps work."""
     index = normalise(index, input._data.ndim)
     try:
-        return _slice(input, index) if is_basic(index) else _take(input, index)
+        return _slice(input, index) if is_basic(index) else take_at(input, index)
     except IndexError as error:
         raise IndexError(_reword(str(error), index, input)) from None
 
@@ -143,69 +143,6 @@ def _reword(message: str, index: tuple[Any, ...], input: Tensor) -> str:
 
 
 @op
-def gather(xp: Any, input: Array, dim: int, index: Array) -> Array:
-    """`out[i][j] = input[index[i][j]][j]` for `dim` 0, and so on."""
-    axis = check_dim(dim, input.ndim)
-    if not input.ndim:
-        return xp.broadcast_to(input, index.shape).copy()
-    if not index.ndim:
-        index = index.reshape(1)
-        return xp.take_along_axis(input, _checked(xp, index, input.shape[axis], "gather"), axis)[0]
-    return xp.take_along_axis(input[_cover(index, axis)], _checked(xp, index, input.shape[axis], "gather"), axis)
-
-
-@gather.vjp("input")
-def _(g: Any, input_shape: Any, dim: Any, index: Any) -> Any:
-    return scatter_add(np.zeros(input_shape, getattr(g, "_data", g).dtype), dim, index, g)
-
-
-@op(inplace=True)
-def scatter_add(xp: Any, input: Array, dim: int, index: Array, src: Array) -> Array:
-    """A copy of `input` with `src` added at the places along `dim` that `index` names, in a fixed order."""
-    axis = check_dim(dim, input.ndim)
-    result = input.copy()
-    if not input.ndim:
-        return result + src.sum()
-    xp.add.at(result, _places(xp, index, axis, input.shape[axis], "scatter_add"), src[_cover(index, None)])
-    return result
-
-
-@scatter_add.vjp("input")
-def _(g: Any) -> Any:
-    return g
-
-
-@scatter_add.vjp("src")
-def _(g: Any, dim: Any, index: Any, src_shape: Any) -> Any:
-    grad = gather(g, dim, index)
-    if tuple(grad.shape) == tuple(src_shape):
-        return grad
-    return slice_scatter_zeros(grad, tuple(src_shape), _cover(index, None))
-
-
-@op(inplace=True)
-def index_select(xp: Any, input: Array, dim: int, index: Array) -> Array:
-    """The places of a dimension that `index` (a vector) names."""
-    axis = check_dim(dim, input.ndim)
-    if index.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector")
-    if not input.ndim:
-        return input.copy()
-    return xp.take(
-        input, _checked(xp, xp.atleast_1d(index), input.shape[axis] if input.ndim else 1, "index_select"), axis
-    )
-
-
-@index_select.vjp("input")
-def _(g: Any, input_shape: Any, dim: Any, index: Any) -> Any:
-    if not input_shape:
-        return g
-    flat = getattr(index, "_data", index).reshape(-1)
-    axis = check_dim(dim, len(input_shape))
-    return index_add_zeros(g, tuple(input_shape), (slice(None),) * axis + (flat,))
-
-
-@op
 def masked_select(xp: Any, input: Array, mask: Array) -> Array:
     """The elements where the mask holds, as a vector."""
     if mask.dtype != np.bool_:
@@ -233,53 +170,16 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     return Tensor._wrap(stacked)
 
 
-@op(method=False)
-def embedding(xp: Any, input: Array, weight: Array, padding_idx: int | None = None) -> Array:
-    """The rows of `weight` (V, E) that integer `input` (*) names: (*, E). The padding row gets no gradient."""
-    return weight[_checked(xp, input, weight.shape[0], "embedding")]
+def argwhere(input: Any) -> Any:
+    """The indices of elements that are not zero: (n, ndim)."""
+    return nonzero(input)
 
 
-@embedding.vjp("weight")
-def _(g: Any, input: Any, weight_shape: Any, padding_idx: Any) -> Any:
-    from framework.ops.elementwise import where
-
-    index = getattr(input, "_data", input)
-    if padding_idx is not None:
-        g = where((index != padding_idx)[..., None], g, 0 * g)
-    return index_add_zeros(g, tuple(weight_shape), (index,))
-
-
-@op
-def one_hot(xp: Any, input: Array, num_classes: int = -1) -> Array:
-    """Integers (*) as rows of zeros with a one: (*, num_classes), int64."""
-    if input.dtype != np.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    if input.size and int(input.min()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    if num_classes == -1:
-        num_classes = int(input.max()) + 1
-    if input.size and int(input.max()) >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    return (input[..., None] == xp.arange(num_classes)).astype(np.int64)
-
-
-def _cover(index: Any, axis: int | None) -> tuple[slice, ...]:
-    """The corner of a tensor that an index of smaller shape addresses, whole along `axis`."""
-    return tuple(slice(None) if number == axis else slice(length) for number, length in enumerate(index.shape))
-
-
-def _places(xp: Any, index: Any, axis: int, length: int, name: str) -> tuple[Any, ...]:
-    grid = list(xp.indices(index.shape, sparse=True))
-    grid[axis] = _checked(xp, index, length, name)
-    return tuple(grid)
-
-
-def _checked(xp: Any, index: Any, length: int, name: str) -> Any:
-    """The index, which must lie in [0, length)."""
-    if index.dtype.kind not in "iu":
-        raise RuntimeError(f"{name}(): expected an index of integers, got {index.dtype}")
-    if xp is np and index.size and not (int(index.min()) >= 0 and int(index.max()) < length):
-        wrong = int(index.max()) if int(index.max()) >= length else int(index.min())
-        error = IndexError if name == "embedding" else RuntimeError
-        raise error(f"{name}(): index {wrong} is out of bounds for a dimension of size {length}")
-    return index
+def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
+    """`nonzero` with exactly `size` rows: cut off, or filled up with `fill_value`."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    found = nonzero(input)._data
+    result = np.full((size, found.shape[1]), fill_value, np.int64)
+    result[: len(found)] = found[:size]
+    return Tensor._wrap(result)
