@@ -12,6 +12,7 @@ KERNELS: dict[str, str] = {
     "max_pool": "framework.backends.cpu.pool:max_pool",
     "softmax_cross_entropy": "framework.backends.cpu.loss:softmax_cross_entropy",
     "softmax_cross_entropy_grad": "framework.backends.cpu.loss:softmax_cross_entropy_grad",
+    "sum": "framework.backends.cpu.reduce:sum",
     "foreach_sgd": "framework.backends.cpu.update:foreach_sgd",
     "foreach_adamw": "framework.backends.cpu.update:foreach_adamw",
 }

@@ -22,7 +22,7 @@ def norm_act(x: Array, weight: Array | None, bias: Array | None, groups: int, ep
 
     x = dense(x)
     y = empty_like(x)
-    form = _Form(x)
+    form = Form(x)
     parts = np.empty((2, *form.parts), np.float64)
     constants = _constants(x.dtype)
     threads.run(
@@ -54,7 +54,7 @@ def norm_act_grad(
     x = dense(x)
     g = like(g, x)
     gx = empty_like(x)
-    form = _Form(x)
+    form = Form(x)
     parts = np.empty((2, *form.parts), np.float64)
     constants = _constants(x.dtype)
     coefficients = _coefficients(x, mean, rstd, weight, bias)
@@ -80,7 +80,7 @@ def norm_act_grad(
     return gx, gw, gb
 
 
-class _Form:
+class Form:
     """How kernels see a dense array: (images, pixels, channels), and its chunks. Fixed by shape and layout alone."""
 
     def __init__(self, x: Array) -> None:
