@@ -31,19 +31,23 @@ def set_cache_limit(size: int) -> None:
     """Keep at most `size` bytes of free blocks; 0 keeps none."""
     global _limit
     _limit = size
-    if cached_bytes() > size:
+    if _cached > size:
         empty_cache()
 
 
 def cached_bytes() -> int:
     """Bytes of free blocks kept for later arrays."""
-    return sum(size * len(blocks) for size, blocks in list(_free.items()))
+    return _cached
 
 
 def empty_cache() -> None:
     """Give all free blocks back to the system."""
+    global _cached
     with _lock:
+        blocks = list(_free.values())
         _free.clear()
+        _cached = 0
+    del blocks  # the system's work is done outside the lock
 
 
 SMALLEST = 1 << 20  # bytes; the C library recycles smaller ones well
@@ -60,20 +64,27 @@ class _Lease:
         }  # fmt: skip
 
     def __del__(self) -> None:
-        """Runs in any thread, also inside the garbage collector, so it takes no lock."""
+        """Runs in any thread, also inside the garbage collector while this thread holds the lock: so it never waits."""
+        global _cached
         size = self.block.nbytes
-        if cached_bytes() + size <= _limit:
-            _free.setdefault(size, []).append(self.block)
+        if _lock.acquire(blocking=False):
+            try:
+                if _cached + size <= _limit:
+                    _free.setdefault(size, []).append(self.block)
+                    _cached += size
+            finally:
+                _lock.release()
 
 
 def _take(size: int) -> Array:
     """A free block of the class of `size`, or a new one."""
+    global _cached
     size = _rounded(size)
-    try:
-        return _free[size].pop()
-    except (KeyError, IndexError):
-        pass
-    if 2 * cached_bytes() > _limit:
+    with _lock:
+        if _free.get(size):
+            _cached -= size
+            return _free[size].pop()
+    if 2 * _cached > _limit:
         empty_cache()  # what is kept is not what is asked for now
     return _new(size)
 
@@ -108,5 +119,6 @@ def _default_limit() -> int:
 
 _HUGE = 2 << 20
 _free: dict[int, list[Array]] = {}
+_cached = 0
 _limit = _default_limit()
 _lock = threading.Lock()
