@@ -66,6 +66,8 @@ _PLACES = {
     "framework.ops.statistics": (
         "nansum nanmean var_mean std_mean aminmax dist cdist pairwise_distance pdist cosine_similarity cov corrcoef"
     ),
+    "framework.ops.special": "lgamma digamma polygamma mvlgamma igamma igammac erfc erfinv xlogy logit sinc",
+    "framework.ops.bessel": "i0",
     "framework.ops.complex": "complex polar view_as_real view_as_complex resolve_conj resolve_neg",
     "framework.core.layout": "contiguous_format preserve_format channels_last channels_last_3d strided",
     "framework.ops.linalg": "matmul mm bmm mv dot outer addmm baddbmm einsum tril triu",
@@ -102,7 +104,7 @@ _RENAMED = {
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
 }
-_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization")
+_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization", "special")
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]
 

@@ -24,12 +24,17 @@ from framework.ops import (
     attention,
     complex,
     constants,
+    counting,
     elementwise,
     index,
     linalg,
     random,
     reduce,
+    scan,
     shape,
+    sort,
+    special,
+    statistics,
 )
 
 
@@ -56,6 +61,11 @@ def _composed_twin(name: str, function: Any) -> Any:
 
 _METHODS = {
     elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power is_nonzero isin ldexp"),
+    scan: "cumprod cummax cummin diff",
+    special: "mvlgamma",
+    sort: "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
+    counting: "histogram unique unique_consecutive",
+    statistics: "nansum nanmean aminmax dist cov corrcoef",
     reduce: "sum mean var std max min cumsum norm sum_to_size",
     shape: (
         "reshape reshape_as view permute transpose t movedim swapaxes squeeze expand broadcast_to expand_as view_as "
@@ -94,6 +104,10 @@ def _bind() -> None:
             setattr(Tensor, name, getattr(family, name))
     for name, function in (
         ("div_", elementwise.div),
+        ("cumsum_", reduce.cumsum),
+        ("mvlgamma_", special.mvlgamma),
+        ("polygamma_", lambda self, n: special.polygamma(n, self)),
+        ("cumprod_", scan.cumprod),
         ("divide_", elementwise.div),
         ("clamp_", elementwise.clamp),
         ("clamp_min_", elementwise.clamp_min),
@@ -107,6 +121,7 @@ def _bind() -> None:
     own: dict[str, Any] = {
         "where": lambda self, condition, other: elementwise.where(condition, self, other),
         "divide": elementwise.div,
+        "polygamma": lambda self, n: special.polygamma(n, self),
         "type": _type,
         "real": property(elementwise.real),
         "imag": property(elementwise.imag),
