@@ -267,7 +267,7 @@ class TestTensorBoard:
         assert done.stdout.strip() == "[]", done.stderr
 
 
-LONG = ("--set", "training.iterations=60", "--set", "training.log_every=1", "--set", "training.checkpoint_every=5")
+LONG = ("--set", "training.iterations=40", "--set", "training.log_every=1", "--set", "training.checkpoint_every=5")
 
 
 def command(path: Path, folder: Path, *options: str) -> list[str]:
@@ -280,10 +280,10 @@ def complete(path: Path, folder: Path, *options: str) -> subprocess.CompletedPro
     )
 
 
-def interrupt(path: Path, folder: Path, number: int, iteration: int) -> tuple[int, str]:
+def interrupt(path: Path, folder: Path, number: int, iteration: int, *options: str) -> tuple[int, str]:
     """Start a run, send a signal once it has come to an iteration, and return exit code and stderr."""
     with subprocess.Popen(
-        command(path, folder), stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        command(path, folder, *options), stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     ) as process:
         events = folder / "events.jsonl"
         deadline = time.monotonic() + 120
@@ -299,13 +299,15 @@ def interrupt(path: Path, folder: Path, number: int, iteration: int) -> tuple[in
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 class TestInterruption:
-    def test_killed_run_ends_at_the_same_bytes(self, path: Path) -> None:
+    @pytest.mark.parametrize("optimizer", ["{name: sgd, lr: 0.01}", "{name: adamw, lr: 0.01}"])
+    def test_killed_run_ends_at_the_same_bytes(self, path: Path, optimizer: str) -> None:
         whole, killed = path.parent / "whole", path.parent / "killed"
-        assert complete(path, whole).returncode == 0
-        code, _ = interrupt(path, killed, signal.SIGKILL, iteration=13)
+        options = ("--set", f"training.optimizer={optimizer}", "--set", "data.cases.1.joins_at=0.4")
+        assert complete(path, whole, *options).returncode == 0
+        code, _ = interrupt(path, killed, signal.SIGKILL, 13, *options)
         assert code == -signal.SIGKILL
         assert not (killed / "card.json").exists()
-        assert complete(path, killed, "--resume").returncode == 0
+        assert complete(path, killed, *options, "--resume").returncode == 0
         assert weights(killed) == weights(whole)
         assert (killed / "log.csv").read_bytes() == (whole / "log.csv").read_bytes()
 
