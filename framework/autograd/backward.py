@@ -6,6 +6,7 @@ import numpy as np
 
 from framework.core.device import array_module
 from framework.core.engine import run
+from framework.core.node import ZeroDerivative
 from framework.core.tensor import Tensor
 
 
@@ -37,7 +38,11 @@ def grad(
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; nothing is accumulated."""
+    """The gradients of `outputs` (weighted by `grad_outputs`) with respect to `inputs`; nothing is accumulated.
+
+    With `create_graph`, every gradient has a place in the graph: one that does not depend on the inputs has zero
+    derivatives, where torch says so for some operations (relu) and raises for others (sum).
+    """
     results = _as_list(outputs)
     sources = _as_list(inputs)
     edges = [_edge_of(source) for source in sources]
@@ -58,7 +63,11 @@ def grad(
                 Tensor._wrap(array_module(source._data).zeros_like(source._data)) if materialize_grads else None
             )
         else:
-            answer.append(gradient if create_graph else Tensor._wrap(gradient))
+            if not create_graph:
+                gradient = Tensor._wrap(gradient)
+            elif gradient._edge is None:
+                gradient = Tensor._wrap(gradient._data, (ZeroDerivative(gradient._data, tuple(edges)), 0))
+            answer.append(gradient)
     return tuple(answer)
 
 

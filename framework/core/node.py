@@ -123,6 +123,32 @@ class AccumulateGrad(Node):
             hook(leaf)
 
 
+class ZeroDerivative(Node):
+    """Where a recorded gradient comes from that is constant: it has a place in the graph, and its derivative is 0.
+
+    `edges` are those of the tensors that the gradient was asked for.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, gradient: Any, edges: tuple[Any, ...]) -> None:
+        self.edges = edges
+        self.sequence = next(sequence)
+        self.saved = self.versions = ()
+        self.meta = ((gradient.shape, gradient.dtype),)
+
+    def name(self) -> str:
+        return "ZeroDerivative"
+
+    def apply(self, grads: list[Any], create_graph: bool, useful: "set[Any] | None" = None) -> list[Any]:
+        from framework.core.device import array_module
+        from framework.core.tensor import Tensor
+
+        xp = array_module(grads[0]._data if create_graph else grads[0])
+        zeros = [xp.zeros(*node.meta[number]) for node, number in self.edges]
+        return [Tensor._wrap(each) for each in zeros] if create_graph else zeros
+
+
 class RemovableHandle:
     """Returned by hook registrations; `remove()` takes the hook out again."""
 

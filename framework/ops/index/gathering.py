@@ -30,7 +30,7 @@ def gather(xp: Any, input: Array, dim: int, index: Array, *, sparse_grad: bool =
 @gather.vjp("input")
 def _(g: Any, input_shape: Any, dim: Any, index: Any) -> Any:
     zeros = np.zeros(input_shape, getattr(g, "_data", g).dtype)
-    return ix.scatter_add(zeros, dim, index, g) if math.prod(g.shape) else e.mul(zeros, 0)
+    return ix.scatter_add(zeros, dim, index, g) if math.prod(g.shape) else e.mul(zeros, g.sum())
 
 
 @op
