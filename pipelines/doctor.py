@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipelines.errors import ExitCode
@@ -123,20 +124,22 @@ def _disk() -> Finding:
 
 
 def _cuda() -> Finding:
-    """A device is optional; where there is one, say what would use it."""
+    """A device is optional; where there is one, say what uses it and what would have to be installed for that."""
     version = _driver_version()
     if version is None:
         return Finding("CUDA", "no NVIDIA driver here; everything runs on the processor")
-    extra = "cuda13" if version >= (580,) else "cuda12"
-    driver = ".".join(map(str, version))
-    try:
-        import cupy
-    except ImportError:
-        found = f"NVIDIA driver {driver}, CuPy is not installed; everything runs on the processor"
-        return Finding("CUDA", found, True, f"pip install 'voxhelix[{extra}]' (optional)")
+    driver = f"NVIDIA driver {'.'.join(map(str, version))}"
+    if find_spec("framework.backends.cupy") is None:
+        return Finding("CUDA", f"{driver}; this version computes on the processor and does not use it")
+    if find_spec("cupy") is None:
+        extra = "cuda13" if version >= (580,) else "cuda12"
+        remedy = f"pip install 'voxhelix[{extra}]' to use it"
+        return Finding("CUDA", f"{driver}, CuPy is not installed; everything runs on the processor", True, remedy)
+    import cupy
+
     count = cupy.cuda.runtime.getDeviceCount()
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode() if count else "no device"
-    return Finding("CUDA", f"NVIDIA driver {driver}, CuPy {cupy.__version__}, {count} device(s): {name}")
+    return Finding("CUDA", f"{driver}, CuPy {cupy.__version__}, {count} device(s): {name}")
 
 
 def _driver_version() -> tuple[int, ...] | None:

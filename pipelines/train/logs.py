@@ -31,7 +31,7 @@ class TrainingLog:
         self._columns = ["iteration", "lr", "loss", *(f"agreement_{name}" for name in structures)]
         _trim_csv(self._csv, start, self._columns)
         self._tensorboard = ScalarWriter(folder / "tensorboard", purge_step=start + 1 if start else None)
-        self._display = _make_display(start, total, quiet)
+        self._display = make_display(start, total, quiet)
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +60,13 @@ class TrainingLog:
             "train", iteration, self._total, message, loss=round(loss, 6), lr=lr, seconds_left=left, **_known(agreement)
         )
         self._display.note(iteration, loss, lr, agreement)
+
+
+def make_display(start: int, total: int, quiet: bool) -> "_Silent":
+    """A bar where a person watches, lines for a log, nothing when quiet."""
+    if quiet:
+        return _Silent()
+    return _Bar(start, total) if sys.stderr.isatty() else _Lines(total)
 
 
 class _Silent:
@@ -111,12 +118,6 @@ class _Bar(_Silent):
 
     def close(self) -> None:
         self._progress.stop()
-
-
-def _make_display(start: int, total: int, quiet: bool) -> _Silent:
-    if quiet:
-        return _Silent()
-    return _Bar(start, total) if sys.stderr.isatty() else _Lines(total)
 
 
 def _trim_csv(path: Path, start: int, columns: list[str]) -> None:

@@ -73,3 +73,20 @@ def test_unwritable_kernel_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(machine, "cache_folder", lambda: blocked)
     (finding,) = [found for found in examine() if found.subject == "kernel cache"]
     assert not finding.well
+
+
+def test_a_device_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cuda() -> Finding:
+        (finding,) = [found for found in examine() if found.subject == "CUDA"]
+        return finding
+
+    monkeypatch.setattr(doctor, "_driver_version", lambda: None)
+    assert cuda().found == "no NVIDIA driver here; everything runs on the processor"
+    monkeypatch.setattr(doctor, "_driver_version", lambda: (580, 65))
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert "does not use it" in cuda().found
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "cupy" else True)
+    assert "voxhelix[cuda13]" in cuda().remedy
+    monkeypatch.setattr(doctor, "_driver_version", lambda: (535, 1))
+    assert "voxhelix[cuda12]" in cuda().remedy
+    assert cuda().well

@@ -20,7 +20,7 @@ import medimg
 from pipelines.config import Config, load_config
 from pipelines.errors import ConfigError, ExitCode, InputError, PipelineError, UsageError
 from pipelines.preprocess import crop_to_body
-from pipelines.train import train
+from pipelines.train import logs, train
 from pipelines.train.cases import load_cases
 from pipelines.train.loop import WeightAverage, learning_rate
 from pipelines.train.prepare import prepare
@@ -215,6 +215,35 @@ class TestParts:
         assert ready.fingerprint.patch_extent == (32.0, 32.0, 16.0)
         fixed = load_config(path, ["preprocessing.window=[0, 100]"])
         assert prepare(fixed, cases).intensity.window == (0.0, 100.0)
+
+
+class TestDisplay:
+    def test_lines_for_logs(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        train(load_config(path), path.parent / "run", base=path.parent)
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith("iteration 1/12, loss ")
+        assert lines[-1].startswith("iteration 12/12, loss ")
+        assert lines[-1].endswith("0:00 left")
+
+    def test_bar_for_people(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+        display = logs.make_display(start=4, total=10, quiet=False)
+        display.show(9, 0.25, 1e-3, 70.0)
+        display.note(9, 0.25, 1e-3, {"liver": 0.5, "spleen": float("nan")})
+        display.close()
+        shown = capsys.readouterr().err
+        assert "9/10" in shown
+        assert "loss 0.250" in shown
+        assert "1:10 left" in shown
+        assert "liver 0.50" in shown
+        assert "spleen" not in shown
+
+    def test_quiet(self, capsys: pytest.CaptureFixture[str]) -> None:
+        display = logs.make_display(start=0, total=10, quiet=True)
+        display.show(1, 0.5, 1e-3, 1.0)
+        display.note(1, 0.5, 1e-3, {})
+        display.close()
+        assert capsys.readouterr() == ("", "")
 
 
 class TestTensorBoard:
