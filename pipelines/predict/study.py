@@ -97,7 +97,7 @@ def read_study(
     events.write("read", message=f"reading {case}")
     if not source.exists():
         raise InputError(f"{source} does not exist")
-    image = _with_units(medimg.read(source, series=series), model)
+    image = _with_numbers(_with_units(medimg.read(source, series=series), model))
     warnings = check_input(transforms.orient(image, "RAS"), model.card.fingerprint)
     for warning in warnings:
         events.write("check", message=warning, warning=True)
@@ -205,6 +205,21 @@ def _with_units(image: "Volume", model: Model) -> "Volume":
         return image
     units = known.pop()
     return replace(image, units=units).with_notes(f"The file does not say what its values are; taken for {units}.")
+
+
+def _with_numbers(image: "Volume") -> "Volume":
+    """NaN and infinity, as some programs write outside the field of view, would spread through a whole window."""
+    import numpy as np
+
+    array = np.asarray(image.array)
+    finite = np.isfinite(array)
+    if finite.all():
+        return image
+    if not finite.any():
+        raise InputError("the image holds no number at all, only NaN or infinity")
+    lowest = array[finite].min()
+    note = f"{int((~finite).sum())} voxels hold NaN or infinity; taken for the lowest value, {lowest:g}."
+    return image.with_array(np.where(finite, array, lowest)).with_notes(note)
 
 
 def _record(model: Model, study: Study, segmentation: Segmentation) -> dict[str, Any]:

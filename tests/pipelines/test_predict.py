@@ -110,6 +110,17 @@ class TestStudy:
         everything = np.ones(image.shape, bool)
         assert segment(model, image, settled=everything).doubts == ()
 
+    def test_nan_outside_the_field_of_view(self, trained: Path, tmp_path: Path) -> None:
+        image, _ = make_scan(3)
+        holed = np.where(image < -900, np.nan, image.astype(np.float32)).astype(np.float32)
+        write_nifti(tmp_path / "holed.nii.gz", holed, (2.0, 2.0, 2.0))
+        result = predict_study(load_model(trained), tmp_path / "holed.nii.gz", tmp_path / "out", "holed")
+        assert dice(result.labels.array == 1, truth() == 1) > 0.85
+        assert any("voxels hold NaN or infinity" in note for note in result.record["input"]["notes"])
+        write_nifti(tmp_path / "none.nii.gz", np.full((8, 8, 8), np.nan, np.float32), (2.0, 2.0, 2.0))
+        with pytest.raises(InputError, match="no number at all"):
+            predict_study(load_model(trained), tmp_path / "none.nii.gz", tmp_path / "out", "none")
+
     def test_same_input_same_bytes(self, trained: Path, scan: Path, tmp_path: Path) -> None:
         model = load_model(trained)
         one = predict_study(model, scan, tmp_path / "one", "third")
