@@ -45,12 +45,13 @@ def matmul(a: Array, b: Array) -> Any:
     left, targets = _addresses(a, products), _addresses(result, products)
     row_chunk = -(-_ROWS // tile) * tile
     row_chunks = -(-rows // row_chunk)
+    depth = _DEPTH_BYTES // (width * itemsize)
     splits = max(1, min(blocks, -(-_JOBS // (row_chunks * count))))
     zeros = np.zeros(width, a.dtype)
     threads.run(
         matmul_kernels.multiply(**constants(a.dtype)), count * row_chunks * splits, left.ctypes.data,
         panels.ctypes.data, targets.ctypes.data, rows, inner, columns, *a.strides[-2:], row_chunk, row_chunks,
-        _DEPTH_BYTES // (width * itemsize), splits, zeros.ctypes.data, scratch=64,
+        depth, splits, zeros.ctypes.data, scratch=64 + row_chunk * depth * itemsize,
     )  # fmt: skip
     return result.reshape(*batch, -1, columns) if folded else result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from framework.backends.cpu.lang import Float, Int, Pointer, fetch_add, minimum, pointer
+from framework.backends.cpu.lang import Float, Int, Pointer, address, fetch_add, minimum, pointer
 from framework.backends.cpu.machine import kernel
 from framework.backends.cpu.tile import column_of_tiles
 
@@ -46,6 +46,7 @@ def multiply(
     """C = A @ B for lists of matrices (addresses in a, packed, c); a job is some rows and panels of one product."""
     blocks = (columns + VECTORS * LANES - 1) // (VECTORS * LANES)
     table = pointer(Int, scratch)
+    near = pointer(Float, scratch + 64)
     bias = pointer(Float, zeros)
     while True:
         job = fetch_add(counter, 1)
@@ -59,12 +60,27 @@ def multiply(
         while start < inner:
             length = minimum(depth, inner - start)
             again = 1 if start > 0 else 0
+            table[1] = a[matrix] + row0 * a_row + start * a_step
+            row_step = a_row
+            step = a_step
+            if a_step != SIZE:  # columns far apart: bring this part of A together
+                for i in range(length):
+                    source = table[1] + i * a_step
+                    line = near + i * row_chunk
+                    if a_row == SIZE:
+                        for r in range(row1 - row0):
+                            line[r] = pointer(Float, source)[r]
+                    else:
+                        for r in range(row1 - row0):
+                            line[r] = pointer(Float, source + r * a_row)[0]
+                table[1] = address(near)
+                row_step = SIZE
+                step = row_chunk * SIZE
             for block in range(blocks * split // splits, blocks * (split + 1) // splits):
                 column = block * VECTORS * LANES
                 table[0] = (block * inner + start) * VECTORS * LANES * SIZE
-                table[1] = a[matrix] + row0 * a_row + start * a_step
                 column_of_tiles(
-                    table, 1, length, row1 - row0, a_row, a_step, packed[matrix], VECTORS * LANES * SIZE,
+                    table, 1, length, row1 - row0, row_step, step, packed[matrix], VECTORS * LANES * SIZE,
                     c[matrix] + row0 * columns * SIZE, column * SIZE, columns * SIZE, columns - column, again, bias,
                 )  # fmt: skip
             start += length
