@@ -101,9 +101,10 @@ def train(
     from pipelines.train import train as run_training
 
     loaded = load_config(config, overrides or [])
-    run_training(
+    folder = output or Path("runs") / loaded.name
+    card = run_training(
         loaded,
-        output or Path("runs") / loaded.name,
+        folder,
         base=config.parent,
         resume=resume,
         restart=restart,
@@ -112,6 +113,8 @@ def train(
         events=events,
         quiet=quiet,
     )
+    if not quiet:
+        typer.echo(f"The model of {card.iterations} iterations is in {folder}. Research use only.")
 
 
 @app.command()

@@ -7,6 +7,7 @@ The folder holds `config.yaml`, `checkpoint.safetensors`, `log.csv`, `tensorboar
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,49 +74,63 @@ def train(
         StopRequest() as stop,
         TrainingLog(folder, log, trainer.iteration, config.training.iterations, structures, quiet) as logs,
     ):
-        _loop(config, folder, prepared, trainer, identity, tally, stop, logs, structures)
+        _loop(_Run(folder, prepared, trainer, identity, tally), stop, logs, structures)
     card = _finish(config, folder, prepared, trainer, tally)
     log.write("trained", trainer.iteration, config.training.iterations, "training finished")
     return card
 
 
-def _loop(
-    config: Config,
-    folder: Path,
-    prepared: Prepared,
-    trainer: Trainer,
-    identity: dict[str, Any],
-    tally: dict[str, Any],
-    stop: StopRequest,
-    logs: TrainingLog,
-    structures: list[str],
-) -> None:
-    training = config.training
-    begin = time.perf_counter()
-    before, first = tally["seconds"], trainer.iteration
-    for images, labels in _batches(config, prepared, first):
-        rate = trainer.rate()
+@dataclass(frozen=True)
+class _Run:
+    """A run in progress; `tally` holds the sums that the logs have in hand, and the seconds of training so far."""
+
+    folder: Path
+    prepared: Prepared
+    trainer: Trainer
+    identity: dict[str, Any]
+    tally: dict[str, Any]
+
+    def step(self, images: "Tensor", labels: "Tensor") -> tuple[float, "Tensor"]:
+        """One iteration; what a loss that is not a number means for the user is said here."""
         try:
-            loss, scores = trainer.step(images, labels)
+            loss, scores = self.trainer.step(images, labels)
         except FloatingPointError:
             raise PipelineError(
-                f"the loss is not a number at iteration {trainer.iteration}; "
+                f"the loss is not a number at iteration {self.trainer.iteration}; "
                 "a smaller training.optimizer.lr or some training.warmup helps"
             ) from None
-        now = time.perf_counter()
-        tally["seconds"] = before + now - begin
-        tally["loss"] += loss
-        tally["count"] += 1
-        done = trainer.iteration
-        pace = (now - begin) / (done - first)
+        self.tally["loss"] += loss
+        self.tally["count"] += 1
+        return loss, scores
+
+    def mean_loss(self) -> float:
+        """The mean loss since it was asked for last."""
+        mean: float = self.tally["loss"] / self.tally["count"]
+        self.tally["loss"], self.tally["count"] = 0.0, 0
+        return mean
+
+    def save(self) -> None:
+        write_checkpoint(self.folder, self.trainer, self.identity, self.tally)
+
+
+def _loop(run: _Run, stop: StopRequest, logs: TrainingLog, structures: Sequence[str]) -> None:
+    """Train to the end, or until a stop is asked for."""
+    training, first = run.trainer.config.training, run.trainer.iteration
+    begin, before = time.perf_counter(), run.tally["seconds"]
+    for images, labels in _batches(run.trainer.config, run.prepared, first):
+        rate = run.trainer.rate()
+        loss, scores = run.step(images, labels)
+        done, passed = run.trainer.iteration, time.perf_counter() - begin
+        run.tally["seconds"] = before + passed
+        pace = passed / (done - first)
+        last = done == training.iterations
         logs.step(done, loss, rate, pace)
-        if done % training.log_every == 0 or done == training.iterations:
+        if done % training.log_every == 0 or last:
             agreement = _agreement(scores, labels, structures) if structures else {}
-            logs.record(done, tally["loss"] / tally["count"], rate, pace, agreement)
-            tally["loss"], tally["count"] = 0.0, 0
-        if done % training.checkpoint_every == 0 or done == training.iterations or stop.asked:
-            write_checkpoint(folder, trainer, identity, tally)
-        if stop.asked and done < training.iterations:
+            logs.record(done, run.mean_loss(), rate, pace, agreement)
+        if done % training.checkpoint_every == 0 or last or stop.asked:
+            run.save()
+        if stop.asked and not last:
             raise StoppedError(
                 f"Stopped after iteration {done} of {training.iterations}; the same command goes on from there."
             )
@@ -136,9 +151,11 @@ def _agreement(scores: "Tensor", labels: "Tensor", structures: Sequence[str]) ->
     """Dice of each structure on one batch; nan where the batch has none of it."""
     import numpy as np
 
+    from medimg.data import IGNORE
+
     predicted = np.argmax(scores.detach().numpy(), axis=1).swapaxes(-1, -3)
     reference = np.asarray(labels.numpy())
-    known = reference != 255
+    known = reference != IGNORE
     result = {}
     for value, name in enumerate(structures, start=1):
         ours, theirs = (predicted == value) & known, reference == value
