@@ -30,7 +30,13 @@ _PLACES = {
         "full zeros ones empty empty_strided empty_permuted scalar_tensor zeros_like ones_like full_like empty_like"
     ),
     "framework.ops.ranges": "arange linspace logspace eye tril_indices triu_indices",
-    "framework.ops.random": "rand randn rand_like randn_like randint randperm normal bernoulli multinomial dropout",
+    "framework.ops.random": (
+        "rand randn rand_like randn_like randint randint_like randperm normal bernoulli multinomial"
+    ),
+    "framework.ops.dropout": "dropout alpha_dropout feature_dropout feature_alpha_dropout",
+    "framework.ops.activation": "celu prelu rrelu selu threshold hardshrink",
+    "framework.ops.rearrange": "channel_shuffle pixel_shuffle pixel_unshuffle",
+    "framework.ops.grid": "grid_sampler grid_sampler_2d grid_sampler_3d",
     "framework.ops.elementwise": (
         "add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum atan2 eq ne lt le gt ge "
         "logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not isnan isinf "
@@ -66,6 +72,10 @@ _PLACES = {
     "framework.ops.statistics": (
         "nansum nanmean var_mean std_mean aminmax dist cdist pairwise_distance pdist cosine_similarity cov corrcoef"
     ),
+    "framework.ops.decompositions": "matrix_exp",
+    "framework.ops.solvers": ("det slogdet logdet inv cholesky_solve cholesky_inverse triangular_solve lu_unpack"),
+    "framework.ops.matrices": ("matrix_power chain_matmul vdot inner tensordot kron ormqr geqrf addmv addr addbmm"),
+    "framework.ops.older_linalg": "svd qr cholesky lu lu_solve",
     "framework.ops.special": "lgamma digamma polygamma mvlgamma igamma igammac erfc erfinv xlogy logit sinc",
     "framework.ops.bessel": "i0",
     "framework.ops.complex": "complex polar view_as_real view_as_complex resolve_conj resolve_neg",
@@ -95,6 +105,10 @@ _RENAMED = {
     "long": ("framework.core.dtype", "int64"),
     "int": ("framework.core.dtype", "int32"),
     "trapz": ("framework.ops.scan", "trapezoid"),
+    "cross": ("framework.ops.matrices", "cross_first"),
+    "inverse": ("framework.ops.solvers", "inv"),
+    "pinverse": ("framework.ops.matrices", "pinv"),
+    "orgqr": ("framework.ops.matrices", "householder_product"),
     "moveaxis": ("framework.ops.shape", "movedim"),
     "swapdims": ("framework.ops.shape", "swapaxes"),
     "concatenate": ("framework.ops.shape", "concat"),
@@ -104,7 +118,7 @@ _RENAMED = {
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
 }
-_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization", "special")
+_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization", "special", "fft", "linalg")
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]
 

@@ -25,13 +25,17 @@ from framework.ops import (
     complex,
     constants,
     counting,
+    decompositions,
     elementwise,
     index,
     linalg,
+    matrices,
+    older_linalg,
     random,
     reduce,
     scan,
     shape,
+    solvers,
     sort,
     special,
     statistics,
@@ -62,6 +66,10 @@ def _composed_twin(name: str, function: Any) -> Any:
 _METHODS = {
     elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power is_nonzero isin ldexp"),
     scan: "cumprod cummax cummin diff",
+    decompositions: "matrix_exp",
+    solvers: "slogdet logdet cholesky_solve cholesky_inverse triangular_solve",
+    matrices: "matrix_power vdot inner kron ormqr geqrf addmv addr addbmm",
+    older_linalg: "svd qr cholesky lu lu_solve",
     special: "mvlgamma",
     sort: "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
     counting: "histogram unique unique_consecutive",
@@ -81,7 +89,7 @@ _METHODS = {
     complex: "resolve_conj resolve_neg",
     linalg: "matmul mm bmm mv dot outer addmm baddbmm tril triu",
     attention: "softmax log_softmax",
-    random: "bernoulli multinomial uniform_ normal_ bernoulli_ exponential_ random_",
+    random: "bernoulli multinomial uniform_ normal_ bernoulli_ exponential_ random_ cauchy_ log_normal_ geometric_",
 }
 
 _CASTS = {
@@ -105,6 +113,9 @@ def _bind() -> None:
     for name, function in (
         ("div_", elementwise.div),
         ("cumsum_", reduce.cumsum),
+        ("addmv_", matrices.addmv),
+        ("addr_", matrices.addr),
+        ("addbmm_", matrices.addbmm),
         ("mvlgamma_", special.mvlgamma),
         ("polygamma_", lambda self, n: special.polygamma(n, self)),
         ("cumprod_", scan.cumprod),
@@ -121,6 +132,10 @@ def _bind() -> None:
     own: dict[str, Any] = {
         "where": lambda self, condition, other: elementwise.where(condition, self, other),
         "divide": elementwise.div,
+        "cross": matrices.cross_first,
+        "inverse": solvers.inv,
+        "pinverse": matrices.pinv,
+        "orgqr": matrices.householder_product,
         "polygamma": lambda self, n: special.polygamma(n, self),
         "type": _type,
         "real": property(elementwise.real),

@@ -1,0 +1,52 @@
+"""Decompositions under the older names `torch.svd`, `torch.qr`, `torch.lu` and so on, which order things otherwise."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from framework.ops import decompositions, solvers
+from framework.ops.decompositions import adjoint, check_matrix
+from framework.ops.scan import like
+
+
+class SVD(NamedTuple):
+    """A = U diag(S) V^H."""
+
+    U: Any
+    S: Any
+    V: Any
+
+
+def svd(input: Any, some: bool = True, compute_uv: bool = True) -> SVD:
+    """A = U diag(S) V^H; zeros for U and V without `compute_uv`. `linalg.svd` returns V^H instead."""
+    if not compute_uv:
+        check_matrix("svd", input)
+        rows, columns = input.shape[-2:]
+        batch, kind = input.shape[:-2], input._data.dtype
+        return SVD(
+            like(np.zeros((*batch, rows, rows), kind), input),
+            decompositions.svdvals(input),
+            like(np.zeros((*batch, columns, columns), kind), input),
+        )
+    U, S, Vh = decompositions.svd(input, not some)
+    return SVD(U, S, adjoint(Vh))
+
+
+def qr(input: Any, some: bool = True) -> decompositions.QR:
+    """A = Q R, reduced with `some`."""
+    return decompositions.qr(input, "reduced" if some else "complete")
+
+
+def cholesky(input: Any, upper: bool = False) -> Any:
+    """The triangular factor of a positive-definite matrix."""
+    return decompositions.cholesky(input, upper=upper)
+
+
+def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
+    """(LU, pivots) as `linalg.lu_factor`, and the infos of `linalg.lu_factor_ex` on demand."""
+    return solvers.lu_factor_ex(A, pivot=pivot) if get_infos else solvers.lu_factor(A, pivot=pivot)
+
+
+def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
+    """X with A X = b, from the factors of A."""
+    return solvers.lu_solve(LU_data, LU_pivots, b)
