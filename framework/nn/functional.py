@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 import framework
 from framework.core.tensor import Tensor
-from framework.core.views import check_writable, commit
-from framework.ops import elementwise as e
 from framework.ops import norm as norms
+from framework.ops.activation import celu as celu
+from framework.ops.activation import elu as elu
+from framework.ops.activation import gelu as gelu
+from framework.ops.activation import glu as glu
+from framework.ops.activation import hardshrink as hardshrink
+from framework.ops.activation import hardsigmoid as hardsigmoid
+from framework.ops.activation import hardswish as hardswish
+from framework.ops.activation import hardtanh as hardtanh
+from framework.ops.activation import leaky_relu as leaky_relu
+from framework.ops.activation import logsigmoid as logsigmoid
+from framework.ops.activation import mish as mish
+from framework.ops.activation import prelu as prelu
+from framework.ops.activation import relu as relu
+from framework.ops.activation import relu6 as relu6
+from framework.ops.activation import rrelu as rrelu
+from framework.ops.activation import selu as selu
+from framework.ops.activation import sigmoid as sigmoid
+from framework.ops.activation import silu as silu
+from framework.ops.activation import softplus as softplus
+from framework.ops.activation import softshrink as softshrink
+from framework.ops.activation import softsign as softsign
+from framework.ops.activation import tanh as tanh
+from framework.ops.activation import tanhshrink as tanhshrink
+from framework.ops.activation import threshold as threshold
 from framework.ops.attention import log_softmax as _log_softmax
 from framework.ops.attention import scaled_dot_product_attention as scaled_dot_product_attention
 from framework.ops.attention import softmax as _softmax
@@ -22,8 +41,21 @@ from framework.ops.conv import conv3d as conv3d
 from framework.ops.conv import conv_transpose1d as conv_transpose1d
 from framework.ops.conv import conv_transpose2d as conv_transpose2d
 from framework.ops.conv import conv_transpose3d as conv_transpose3d
+from framework.ops.dropout import alpha_dropout as alpha_dropout
+from framework.ops.dropout import dropout as dropout
+from framework.ops.dropout import dropout1d as dropout1d
+from framework.ops.dropout import dropout2d as dropout2d
+from framework.ops.dropout import dropout3d as dropout3d
+from framework.ops.dropout import feature_alpha_dropout as feature_alpha_dropout
+from framework.ops.embedding_bag import embedding_bag as embedding_bag
+from framework.ops.grid import affine_grid as affine_grid
+from framework.ops.grid import grid_sample as grid_sample
 from framework.ops.index import embedding as embedding
 from framework.ops.index import one_hot as one_hot
+from framework.ops.likelihood_loss import ctc_loss as ctc_loss
+from framework.ops.likelihood_loss import gaussian_nll_loss as gaussian_nll_loss
+from framework.ops.likelihood_loss import linear_cross_entropy as linear_cross_entropy
+from framework.ops.likelihood_loss import poisson_nll_loss as poisson_nll_loss
 from framework.ops.linalg import linear as linear
 from framework.ops.loss import binary_cross_entropy as binary_cross_entropy
 from framework.ops.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -34,9 +66,21 @@ from framework.ops.loss import l1_loss as l1_loss
 from framework.ops.loss import mse_loss as mse_loss
 from framework.ops.loss import nll_loss as nll_loss
 from framework.ops.loss import smooth_l1_loss as smooth_l1_loss
+from framework.ops.margin_loss import cosine_embedding_loss as cosine_embedding_loss
+from framework.ops.margin_loss import hinge_embedding_loss as hinge_embedding_loss
+from framework.ops.margin_loss import margin_ranking_loss as margin_ranking_loss
+from framework.ops.margin_loss import multi_margin_loss as multi_margin_loss
+from framework.ops.margin_loss import multilabel_margin_loss as multilabel_margin_loss
+from framework.ops.margin_loss import multilabel_soft_margin_loss as multilabel_soft_margin_loss
+from framework.ops.margin_loss import soft_margin_loss as soft_margin_loss
+from framework.ops.margin_loss import triplet_margin_loss as triplet_margin_loss
+from framework.ops.margin_loss import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+from framework.ops.multihead import multi_head_attention_forward as multi_head_attention_forward
 from framework.ops.norm import batch_norm as batch_norm
 from framework.ops.norm import group_norm as group_norm
 from framework.ops.norm import layer_norm as layer_norm
+from framework.ops.norm import local_response_norm as local_response_norm
+from framework.ops.norm import rms_norm as rms_norm
 from framework.ops.pool import adaptive_avg_pool1d as adaptive_avg_pool1d
 from framework.ops.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
 from framework.ops.pool import adaptive_avg_pool3d as adaptive_avg_pool3d
@@ -46,13 +90,30 @@ from framework.ops.pool import avg_pool3d as avg_pool3d
 from framework.ops.pool import max_pool1d as max_pool1d
 from framework.ops.pool import max_pool2d as max_pool2d
 from framework.ops.pool import max_pool3d as max_pool3d
-from framework.ops.random import dropout as dropout
-from framework.ops.random import feature_dropout
+from framework.ops.pool_variants import adaptive_max_pool1d as adaptive_max_pool1d
+from framework.ops.pool_variants import adaptive_max_pool2d as adaptive_max_pool2d
+from framework.ops.pool_variants import adaptive_max_pool3d as adaptive_max_pool3d
+from framework.ops.pool_variants import fractional_max_pool2d as fractional_max_pool2d
+from framework.ops.pool_variants import fractional_max_pool3d as fractional_max_pool3d
+from framework.ops.pool_variants import lp_pool1d as lp_pool1d
+from framework.ops.pool_variants import lp_pool2d as lp_pool2d
+from framework.ops.pool_variants import lp_pool3d as lp_pool3d
+from framework.ops.pool_variants import max_unpool1d as max_unpool1d
+from framework.ops.pool_variants import max_unpool2d as max_unpool2d
+from framework.ops.pool_variants import max_unpool3d as max_unpool3d
+from framework.ops.rearrange import channel_shuffle as channel_shuffle
+from framework.ops.rearrange import fold as fold
+from framework.ops.rearrange import pixel_shuffle as pixel_shuffle
+from framework.ops.rearrange import pixel_unshuffle as pixel_unshuffle
+from framework.ops.rearrange import unfold as unfold
 from framework.ops.resample import interpolate as interpolate
+from framework.ops.resample import upsample as upsample
+from framework.ops.resample import upsample_bilinear as upsample_bilinear
+from framework.ops.resample import upsample_nearest as upsample_nearest
 from framework.ops.shape import pad as pad
-
-_SELU_ALPHA = 1.6732632423543772  # Klambauer et al. 2017
-_SELU_SCALE = 1.0507009873554805
+from framework.ops.statistics import cosine_similarity as cosine_similarity
+from framework.ops.statistics import pairwise_distance as pairwise_distance
+from framework.ops.statistics import pdist as pdist
 
 
 def norm_act(
@@ -109,154 +170,15 @@ def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     return softmax(-input, dim, dtype)
 
 
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0)."""
-    return _maybe_in_place(input, inplace, e.relu)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """x where positive, `negative_slope` x elsewhere."""
-    return _maybe_in_place(input, inplace, e.leaky_relu, negative_slope)
-
-
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x, 0), 6)."""
-    return hardtanh(input, 0.0, 6.0, inplace)
-
-
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """x clipped to [min_val, max_val]; the gradient at and beyond the bounds is 0."""
-    return _maybe_in_place(input, inplace, _hardtanh, min_val, max_val)
-
-
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where positive, alpha (exp(x) - 1) elsewhere."""
-    return _maybe_in_place(input, inplace, e.elu, alpha)
-
-
-def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Self-normalising exponential linear unit."""
-    return _maybe_in_place(input, inplace, lambda x: e.elu(x, _SELU_ALPHA) * _SELU_SCALE)
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """x sigmoid(x)."""
-    return _maybe_in_place(input, inplace, e.silu)
-
-
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x tanh(softplus(x))."""
-    return _maybe_in_place(input, inplace, lambda x: x * e.tanh(e.softplus(x)))
-
-
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x / 6 + 1/2, 0), 1)."""
-    return _maybe_in_place(input, inplace, lambda x: _hardtanh(x + 3.0, 0.0, 6.0) / 6.0)
-
-
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x hardsigmoid(x)."""
-    return _maybe_in_place(input, inplace, lambda x: x * _hardtanh(x + 3.0, 0.0, 6.0) / 6.0)
-
-
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x Phi(x); `approximate="tanh"` for the tanh formula."""
-    return e.gelu(input, approximate=approximate)
-
-
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """log(1 + exp(beta x)) / beta, linear where beta x exceeds `threshold`."""
-    return e.softplus(input, beta, threshold)
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-x))."""
-    return e.sigmoid(input)
-
-
-def logsigmoid(input: Tensor) -> Tensor:
-    """log(sigmoid(x)), without underflow."""
-    return -e.softplus(-input, 1.0, float("inf"))
-
-
-def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent."""
-    return e.tanh(input)
-
-
-def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    return input / (1.0 + input.abs())
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Leaky ReLU with the slopes `weight`: one, or one per channel (dimension 1)."""
-    if weight.numel() == 1:
-        weight = weight.reshape(())
-    else:
-        if input.ndim < 2 or input.shape[1] != weight.numel():
-            raise RuntimeError(
-                f"Mismatch of parameter numbers and input channel size: {weight.numel()} slopes for {list(input.shape)}"
-            )
-        weight = weight.reshape(-1, *(1,) * (input.ndim - 2))
-    return framework.where(input > 0, input, weight * input)
-
-
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_k x2 + b_k for every k: (..., I) and (..., J) with weight (K, I, J) give (..., K)."""
     result = framework.einsum("...i,kij,...j->...k", input1, weight, input2)
     return result if bias is None else result + bias
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Dropout of whole channels of (N, C, L) or (C, L)."""
-    return _drop_channels(input, 1, p, training, inplace)
-
-
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Dropout of whole channels of (N, C, H, W)."""
-    return feature_dropout(input, p, training, inplace)
-
-
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
-    return _drop_channels(input, 3, p, training, inplace)
-
-
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """x / max(||x||_p, eps) along `dim`."""
     return input / input.norm(p, dim, True).clamp(min=eps)
-
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x1 . x2 / (||x1|| ||x2||) along `dim`, each norm at least `eps`; the two are broadcast first."""
-    shape = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
-    x1, x2 = x1.expand(shape), x2.expand(shape)
-    lengths = x1.norm(2, dim).clamp(min=eps) * x2.norm(2, dim).clamp(min=eps)
-    return (x1 * x2).sum(dim) / lengths
-
-
-def _hardtanh(input: Tensor, low: float, high: float) -> Tensor:
-    inside = (input > low) & (input < high)
-    return framework.where(inside, input, input.detach().clamp(low, high))
-
-
-def _drop_channels(input: Tensor, spatial: int, p: float, training: bool, inplace: bool) -> Tensor:
-    if input.ndim == spatial + 2:
-        return feature_dropout(input, p, training, inplace)
-    if input.ndim != spatial + 1:
-        raise RuntimeError(f"expected {spatial + 1}D or {spatial + 2}D input, but got a {input.ndim}D input")
-    return feature_dropout(input.unsqueeze(0), p, training, inplace).squeeze(0)
-
-
-def _maybe_in_place(input: Tensor, inplace: bool, function: Callable[..., Tensor], *args: Any) -> Tensor:
-    """The function's result, written into `input` where the caller asks for that."""
-    if not inplace:
-        return function(input, *args)
-    check_writable(input)
-    # The derivative may need the input, which is about to be overwritten.
-    kept = input.clone() if input.requires_grad and framework.is_grad_enabled() else input
-    return commit(input, function(kept, *args))
 
 
 def _dim_of_classes(input: Tensor, dim: int | None) -> int:

@@ -83,7 +83,7 @@ def scaled_dot_product_attention(
             scores = e.add(scores, attn_mask)
     weights = softmax(scores, -1)
     if dropout_p:
-        from framework.ops.random import dropout
+        from framework.ops.dropout import dropout
 
         weights = dropout(weights, dropout_p)
     return matmul(weights, value)

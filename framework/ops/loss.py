@@ -11,7 +11,8 @@ from framework.ops.reduce import mean, sum
 from framework.ops.shape import reshape
 
 
-def _reduce(value: Any, reduction: str) -> Any:
+def reduced(value: Any, reduction: str) -> Any:
+    """Losses as they are, summed, or averaged."""
     if reduction == "mean":
         return mean(value)
     if reduction == "sum":
@@ -111,7 +112,7 @@ def cross_entropy(
         loss = e.neg(sum(terms, axis))
         if reduction == "mean":
             return e.true_divide(sum(loss), max(loss.numel(), 1))
-        return _reduce(loss, reduction)
+        return reduced(loss, reduction)
     picked = nll_loss(log_probability, target, weight, ignore_index, "none")
     valid = e.ne(target, ignore_index)
     scaled = log_probability
@@ -120,7 +121,7 @@ def cross_entropy(
     smooth = e.mul(e.neg(sum(scaled, axis)), valid)
     loss = e.add(e.mul(picked, 1 - label_smoothing), e.mul(smooth, label_smoothing / classes_count))
     if reduction != "mean":
-        return _reduce(loss, reduction)
+        return reduced(loss, reduction)
     norm = sum(valid) if weight is None else sum(e.mul(weight[e.where(valid, target, 0)], valid))
     return e.true_divide(sum(loss), norm)
 
@@ -147,7 +148,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
 def _weighted(loss: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
     """The mean divides by the weight of the positions that count."""
     if reduction != "mean":
-        return _reduce(loss, reduction)
+        return reduced(loss, reduction)
     valid = target._data != ignore_index
     if weight is None:
         total = float(valid.sum())
@@ -158,12 +159,12 @@ def _weighted(loss: Any, target: Any, weight: Any, ignore_index: int, reduction:
 
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The squared difference."""
-    return _reduce(e.square(e.sub(input, target)), reduction)
+    return reduced(e.square(e.sub(input, target)), reduction)
 
 
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The absolute difference."""
-    return _reduce(e.abs(e.sub(input, target)), reduction)
+    return reduced(e.abs(e.sub(input, target)), reduction)
 
 
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
@@ -173,7 +174,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     if beta == 0:
         return l1_loss(input, target, reduction)
     size = e.abs(e.sub(input, target))
-    return _reduce(e.where(e.lt(size, beta), e.mul(e.square(size), 0.5 / beta), e.sub(size, 0.5 * beta)), reduction)
+    return reduced(e.where(e.lt(size, beta), e.mul(e.square(size), 0.5 / beta), e.sub(size, 0.5 * beta)), reduction)
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -196,7 +197,7 @@ def binary_cross_entropy_with_logits(
     else:
         factor = e.add(e.mul(e.sub(pos_weight, 1), target), 1)
         loss = e.add(e.mul(e.sub(1, target), input), e.mul(factor, log_term))
-    return _reduce(loss if weight is None else e.mul(loss, weight), reduction)
+    return reduced(loss if weight is None else e.mul(loss, weight), reduction)
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
@@ -210,7 +211,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     yes = e.clamp(e.log(input), min=-100.0)
     no = e.clamp(e.log(e.sub(1, input)), min=-100.0)
     loss = e.neg(e.add(e.mul(target, yes), e.mul(e.sub(1, target), no)))
-    return _reduce(loss if weight is None else e.mul(loss, weight), reduction)
+    return reduced(loss if weight is None else e.mul(loss, weight), reduction)
 
 
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
@@ -222,7 +223,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         loss = e.where(positive, e.mul(target, e.sub(e.log(e.where(positive, target, 1)), input)), 0 * input)
     if reduction == "batchmean":
         return e.true_divide(sum(loss), input.shape[0])
-    return _reduce(loss, reduction)
+    return reduced(loss, reduction)
 
 
 def _check_target(logits: Any, target: Any) -> None:

@@ -175,6 +175,38 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     return y if bias is None else e.add(y, bias)
 
 
+def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
+    """Divide by the root mean square over the last dimensions (Zhang and Sennrich 2019)."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or tuple(input.shape[input.ndim - len(shape) :]) != shape:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, got input of size {list(input.shape)}")
+    if weight is not None and tuple(weight.shape) != shape:
+        raise RuntimeError(
+            f"Expected weight to be of same shape as normalized_shape, but got weight of shape {list(weight.shape)} "
+            f"and normalized_shape = {list(shape)}"
+        )
+    kind = getattr(input, "_data", input).dtype
+    smallest = float(np.finfo(kind).eps if kind.kind in "fc" else 2.0**-7) if eps is None else eps
+    size = mean(e.mul(input, e.conj(input)), tuple(range(-len(shape), 0)), True)
+    y = e.mul(input, e.rsqrt(e.add(size, smallest)))
+    return y if weight is None else e.mul(y, weight)
+
+
+def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    """Divide (N, C, *) by (k + alpha mean(x^2))^beta over `size` neighbouring channels (Krizhevsky et al. 2012)."""
+    from framework.ops.pool import avg_pool1d
+    from framework.ops.shape import movedim, pad
+
+    if input.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+    if not input.numel():
+        return input
+    squares = movedim(e.mul(input, input), 1, -1)
+    rows = pad(reshape(squares, -1, 1, squares.shape[-1]), (size // 2, (size - 1) // 2))
+    means = movedim(reshape(avg_pool1d(rows, size, 1), *squares.shape), -1, 1)
+    return e.true_divide(input, e.pow(e.add(e.mul(means, alpha), k), beta))
+
+
 def batch_norm(
     input: Any,
     running_mean: Any,

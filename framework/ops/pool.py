@@ -85,7 +85,7 @@ def _max_pool(
     return_indices: bool,
 ) -> Any:
     name = f"max_pool{rank}d"
-    batched, source = _batched(name, rank, input)
+    is_batched, source = batched(name, rank, input)
     kernel = as_sizes(kernel_size, rank, name, "kernel_size")
     steps = (
         kernel
@@ -95,7 +95,7 @@ def _max_pool(
     borders = as_sizes(padding, rank, name, "padding")
     _check_padding(kernel, borders)
     values, index = max_pool(source, kernel, steps, borders, as_sizes(dilation, rank, name, "dilation"), ceil_mode)
-    if not batched:
+    if not is_batched:
         values, index = squeeze(values, 0), squeeze(index, 0)
     return (values, index) if return_indices else values
 
@@ -151,7 +151,7 @@ def _avg_pool(
 ) -> Any:
     """A separable average: one banded matrix for each dimension."""
     name = f"avg_pool{rank}d"
-    batched, result = _batched(name, rank, input)
+    is_batched, result = batched(name, rank, input)
     kernel = as_sizes(kernel_size, rank, name, "kernel_size")
     steps = (
         kernel
@@ -175,7 +175,7 @@ def _avg_pool(
         result = along_axis(result, band, axis + 2)
     if divisor_override:
         result = e.true_divide(result, divisor_override)
-    return result if batched else squeeze(result, 0)
+    return result if is_batched else squeeze(result, 0)
 
 
 def avg_pool1d(
@@ -217,8 +217,15 @@ def avg_pool3d(
 
 
 def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
-    batched, result = _batched(f"adaptive_avg_pool{rank}d", rank, input)
+    is_batched, result = batched(f"adaptive_avg_pool{rank}d", rank, input)
     wanted: Any = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)
+    if len(wanted) != rank:
+        raise RuntimeError(f"adaptive_avg_pool{rank}d: output_size must be {rank} numbers, got {list(wanted)}")
+    if 0 in result.shape[1:]:
+        raise RuntimeError(
+            f"adaptive_avg_pool{rank}d(): Expected input to have non-zero size for non-batch dimensions, but input has "
+            f"sizes {list(input.shape)}"
+        )
     for axis in range(rank):
         length = result.shape[axis + 2]
         count = length if wanted[axis] is None else wanted[axis]
@@ -227,7 +234,7 @@ def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
             first, last = row * length // count, -(-(row + 1) * length // count)
             band[row, first:last] = 1 / (last - first)
         result = along_axis(result, band, axis + 2)
-    return result if batched else squeeze(result, 0)
+    return result if is_batched else squeeze(result, 0)
 
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
@@ -276,14 +283,15 @@ def pooled_size(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
     return tuple(result)
 
 
-def _batched(name: str, rank: int, input: Any) -> tuple[bool, Any]:
+def batched(name: str, rank: int, input: Any) -> tuple[bool, Any]:
+    """Whether an input of `rank` spatial dimensions has a batch, and the input with one."""
     if input.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(
             f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor, but got input of size "
             f"{list(input.shape)}"
         )
-    batched = bool(input.ndim == rank + 2)
-    return batched, input if batched else unsqueeze(input, 0)
+    is_batched = bool(input.ndim == rank + 2)
+    return is_batched, input if is_batched else unsqueeze(input, 0)
 
 
 def _check_padding(kernel: Sizes, padding: Sizes) -> None:

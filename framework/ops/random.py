@@ -1,4 +1,4 @@
-"""Sampling: tensors of random numbers, in-place sampling methods and dropout, all from the Philox stream."""
+"""Sampling: tensors of random numbers, and in-place sampling methods, all from the Philox stream."""
 
 import math
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from framework.core.dtype import as_dtype, get_default_dtype
-from framework.core.op import Array, op
 from framework.core.random import Generator, default_generator
 from framework.core.tensor import Tensor
 from framework.core.views import check_writable
@@ -28,14 +27,20 @@ def randn(
     return _draw(lambda stream, count, kind: stream.normal(count, kind), size, generator, dtype, device, requires_grad)
 
 
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Uniform numbers in [0, 1) of another tensor's shape and type."""
-    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+def rand_like(input: Tensor, **options: Any) -> Tensor:
+    """Uniform numbers in [0, 1) of another tensor's shape and type (`dtype`, `device`, ... choose others)."""
+    return _like(rand, input, options)
 
 
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Standard normal numbers of another tensor's shape and type."""
-    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)
+def randn_like(input: Tensor, **options: Any) -> Tensor:
+    """Standard normal numbers of another tensor's shape and type (`dtype`, `device`, ... choose others)."""
+    return _like(randn, input, options)
+
+
+def randint_like(input: Tensor, low: Any, high: Any = None, **options: Any) -> Tensor:
+    """Integers in [low, high), or [0, low) when only one bound is given, of another tensor's shape and type."""
+    first, last = (0, int(low)) if high is None else (int(low), int(high))
+    return _like(lambda size, **how: randint(first, last, size, **how), input, options)
 
 
 def randint(
@@ -64,10 +69,25 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     return finish(order if dtype is None else order.astype(as_dtype(dtype).numpy_dtype), device)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers of the given means and standard deviations (numbers with a size, or tensors)."""
-    shape = size if size is not None else np.broadcast_shapes(getattr(mean, "shape", ()), getattr(std, "shape", ()))
-    return randn(tuple(shape), generator=generator) * std + mean
+    given = [value for value in (mean, std) if isinstance(value, Tensor)]
+    if any((np.asarray(getattr(std, "_data", std)) < 0).reshape(-1)):
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+    shape = size if size is not None else np.broadcast_shapes(*(value.shape for value in given))
+    kind = dtype if dtype is not None else given[0].dtype if given else None
+    draws = randn(tuple(shape), generator=generator, dtype=kind, device=device)._data
+    scale, centre = (value._data if isinstance(value, Tensor) else value for value in (std, mean))
+    return finish((draws * scale + centre).astype(draws.dtype), None, requires_grad)
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
@@ -121,6 +141,35 @@ def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator | No
     return _fill(input, lambda stream, count, kind: -np.log1p(-stream.uniform(count, kind)) / kind(lambd), generator)
 
 
+def cauchy_(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Filled with numbers of Cauchy's distribution."""
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    return _fill(
+        input,
+        lambda stream, count, kind: median + sigma * np.tan(np.pi * (stream.uniform(count, np.float64) - 0.5)),
+        generator,
+    )
+
+
+def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+    """Filled with numbers whose logarithms are normal."""
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    return _fill(input, lambda stream, count, kind: np.exp(stream.normal(count, np.float64) * std + mean), generator)
+
+
+def geometric_(input: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Filled with the numbers of trials up to the first success of probability `p`."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    return _fill(
+        input,
+        lambda stream, count, kind: np.maximum(np.ceil(np.log1p(-stream.uniform(count, np.float64)) / np.log1p(-p)), 1),
+        generator,
+    )
+
+
 def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
     """Filled with integers of [low, high); the type's whole range where `high` is missing."""
     if high is None:
@@ -131,42 +180,12 @@ def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: 
     return _fill(input, lambda stream, count, kind: stream.integers(low, high, count), generator)
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Elements dropped with probability `p`, the others scaled by `1 / (1 - p)`, during training."""
-    return _drop(input, p, training, inplace, tuple(input.shape))
-
-
-def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Whole channels (N, C) dropped with probability `p` during training."""
-    return _drop(input, p, training, inplace, (*input.shape[:2], *(1,) * (input.ndim - 2)))
-
-
-@op(method=False)
-def apply_mask(xp: Any, input: Array, mask: Any, scale: float) -> Array:
-    """`input * mask * scale` for a boolean mask that broadcasts."""
-    return xp.where(mask, input * input.dtype.type(scale), input.dtype.type(0))
-
-
-@apply_mask.vjp("input")
-def _(g: Any, mask: Any, scale: Any) -> Any:
-    return apply_mask(g, mask, scale)
-
-
-def _drop(input: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0:
-        return input
-    mask = (default_generator.uniform(math.prod(shape)) >= p).reshape(shape)
-    if input.is_cuda:
-        mask = Tensor._wrap(mask).to(input.device)._data
-    result = apply_mask(input, mask, 0.0 if p == 1 else 1 / (1 - p))
-    if inplace:
-        from framework.core.views import commit
-
-        check_writable(input)
-        return commit(input, result)
-    return result
+def _like(sample: Any, input: Tensor, options: dict[str, Any]) -> Tensor:
+    how = {"dtype": input.dtype, "device": input.device} | {k: v for k, v in options.items() if v is not None}
+    memory_format = how.pop("memory_format", None)
+    how.pop("layout", None)
+    result = sample(tuple(input.shape), **how)
+    return result if memory_format is None else result.contiguous(memory_format=memory_format)
 
 
 def _draw(sample: Any, size: Any, generator: Generator | None, dtype: Any, device: Any, requires_grad: bool) -> Tensor:

@@ -1,6 +1,7 @@
 """Interpolation to another size: each dimension is one small matrix, so the gradient is its transpose."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ _RANKS = {
     "linear": (1,),
     "bilinear": (2,),
     "trilinear": (3,),
+    "bicubic": (2,),
     "area": (1, 2, 3),
 }
 
@@ -25,10 +27,12 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Any:
     """(N, C, *) resampled to `size`, or by `scale_factor`, as torch places its samples.
 
-    Modes: "nearest", "nearest-exact", "linear" (3-D input), "bilinear" (4-D), "trilinear" (5-D), "area".
+    Modes: "nearest", "nearest-exact", "linear" (3-D input), "bilinear" and "bicubic" (4-D),
+    "trilinear" (5-D), "area". `antialias` widens the kernel of "bilinear" and "bicubic" where the image shrinks.
     """
     rank = input.ndim - 2
     if mode not in _RANKS:
@@ -37,9 +41,9 @@ def interpolate(
         raise NotImplementedError(
             f"Got {input.ndim}D input, but {mode} mode needs {' or '.join(f'{r + 2}D' for r in _RANKS[mode])} input"
         )
-    if align_corners is not None and mode not in ("linear", "bilinear", "trilinear"):
+    if align_corners is not None and mode not in ("linear", "bilinear", "trilinear", "bicubic"):
         raise ValueError(
-            "align_corners option can only be set with the interpolating modes: linear | bilinear | trilinear"
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
         )
     if (size is None) == (scale_factor is None):
         raise ValueError("either size or scale_factor should be defined, and not both")
@@ -63,11 +67,39 @@ def interpolate(
     if mode.startswith("nearest"):
         index = tuple(_nearest(n, m, scale, mode == "nearest-exact") for n, m, scale in zip(lengths, wanted, scales))
         return take_grid(input, index)
+    if min(wanted, default=1) < 1 or min(lengths, default=1) < 1:
+        raise RuntimeError(
+            f"Input and output sizes should be greater than 0, but got input {list(lengths)} and output {list(wanted)}"
+        )
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor")
+    matrix = (
+        partial(smoothing_matrix, cubic=mode == "bicubic")
+        if antialias
+        else (cubic_matrix if mode == "bicubic" else linear_matrix)
+    )
     result = input
     for axis, (length, count, scale) in enumerate(zip(lengths, wanted, scales)):
         if length != count or scale is not None:
-            result = along_axis(result, linear_matrix(length, count, scale, bool(align_corners)), axis + 2)
+            result = along_axis(result, matrix(length, count, scale, bool(align_corners)), axis + 2)
     return result
+
+
+def upsample(
+    input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+) -> Any:
+    """`interpolate` under its old name."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """`interpolate` by the nearest element."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """`interpolate` with bilinear weights and aligned corners."""
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)
 
 
 @op(method=False)
@@ -123,3 +155,56 @@ def linear_matrix(length: int, count: int, scale: float | None, align_corners: b
     np.add.at(matrix, (rows, low), 1 - weight)
     np.add.at(matrix, (rows, high), weight)
     return matrix
+
+
+def cubic_matrix(length: int, count: int, scale: float | None, align_corners: bool) -> np.ndarray[Any, Any]:
+    """The weights (count, length) of cubic convolution (Keys 1981, a = -0.75) along one dimension."""
+    places = np.arange(count, dtype=np.float64)
+    if align_corners:
+        source = places * ((length - 1) / (count - 1) if count > 1 else 0.0)
+    else:
+        source = (places + 0.5) * (scale if scale is not None else length / count) - 0.5
+    low = np.floor(source).astype(np.int64)
+    matrix = np.zeros((count, length))
+    for tap, weight in enumerate(cubic_weights(source - low)):
+        np.add.at(matrix, (np.arange(count), np.clip(low + tap - 1, 0, length - 1)), weight)
+    return matrix
+
+
+def smoothing_matrix(
+    length: int, count: int, scale: float | None, align_corners: bool, cubic: bool
+) -> np.ndarray[Any, Any]:
+    """The weights (count, length) of a triangle or cubic kernel that is as wide as the image shrinks, as in Pillow."""
+    if align_corners:
+        step = (length - 1) / (count - 1) if count > 1 else 0.0
+    else:
+        step = scale if scale is not None else length / count
+    reach = (2 if cubic else 1) * max(step, 1.0)
+    matrix = np.zeros((count, length))
+    for row in range(count):
+        centre = step * (row + 0.5)
+        low, high = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), length)
+        distance = np.abs((np.arange(low, high) - centre + 0.5) / max(step, 1.0))
+        kernel = _keys(distance, -0.5) if cubic else np.maximum(1 - distance, 0)
+        matrix[row, low:high] = kernel / kernel.sum()
+    return matrix
+
+
+def cubic_weights(t: Any) -> list[Any]:
+    """The weights of the four neighbours of a place `t` in [0, 1) after the second (Keys 1981, a = -0.75)."""
+    a = -0.75
+
+    def near(x: Any) -> Any:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+
+    def far(x: Any) -> Any:
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
+
+
+def _keys(distance: Any, a: float) -> Any:
+    """The cubic convolution kernel at distances from its centre."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
