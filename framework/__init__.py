@@ -35,6 +35,7 @@ _PLACES = {
     ),
     "framework.ops.dropout": "dropout alpha_dropout feature_dropout feature_alpha_dropout",
     "framework.ops.activation": "celu prelu rrelu selu threshold hardshrink",
+    "framework.ops.twins": "fill positive resize_as_ zero_",
     "framework.ops.rearrange": "channel_shuffle pixel_shuffle pixel_unshuffle",
     "framework.ops.grid": "grid_sampler grid_sampler_2d grid_sampler_3d",
     "framework.ops.elementwise": (
@@ -48,7 +49,7 @@ _PLACES = {
         "is_nonzero isclose isin isneginf isposinf isreal lcm signbit"
     ),
     "framework.ops.reduce": (
-        "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum norm"
+        "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum"
     ),
     "framework.ops.shape": (
         "reshape permute transpose t movedim swapaxes adjoint squeeze unsqueeze broadcast_to broadcast_shapes "
@@ -72,6 +73,7 @@ _PLACES = {
     "framework.ops.statistics": (
         "nansum nanmean var_mean std_mean aminmax dist cdist pairwise_distance pdist cosine_similarity cov corrcoef"
     ),
+    "framework.ops.norms": "norm",
     "framework.ops.decompositions": "matrix_exp",
     "framework.ops.solvers": ("det slogdet logdet inv cholesky_solve cholesky_inverse triangular_solve lu_unpack"),
     "framework.ops.matrices": ("matrix_power chain_matmul vdot inner tensordot kron ormqr geqrf addmv addr addbmm"),

@@ -12,6 +12,11 @@ from framework.ops.decompositions import (
     svd,
     svdvals,
 )
+from framework.ops.indefinite import (
+    ldl_factor,
+    ldl_factor_ex,
+    ldl_solve,
+)
 from framework.ops.linalg import (
     matmul,
 )
@@ -31,8 +36,10 @@ from framework.ops.matrices import (
     vecdot,
 )
 from framework.ops.norms import (
+    linalg_norm as norm,
+)
+from framework.ops.norms import (
     matrix_norm,
-    norm,
     vector_norm,
 )
 from framework.ops.solvers import (
@@ -65,6 +72,9 @@ __all__ = [
     "householder_product",
     "inv",
     "inv_ex",
+    "ldl_factor",
+    "ldl_factor_ex",
+    "ldl_solve",
     "lstsq",
     "lu",
     "lu_factor",

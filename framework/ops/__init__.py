@@ -16,6 +16,7 @@ from framework.ops import (
     embedding_bag,
     foreach,
     grid,
+    indefinite,
     index,
     likelihood_loss,
     linalg,
@@ -40,6 +41,7 @@ from framework.ops import (
     special,
     spectral,
     statistics,
+    twins,
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "embedding_bag",
     "foreach",
     "grid",
+    "indefinite",
     "index",
     "likelihood_loss",
     "linalg",
@@ -82,4 +85,5 @@ __all__ = [
     "special",
     "spectral",
     "statistics",
+    "twins",
 ]

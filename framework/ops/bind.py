@@ -30,6 +30,7 @@ from framework.ops import (
     index,
     linalg,
     matrices,
+    norms,
     older_linalg,
     random,
     reduce,
@@ -39,6 +40,7 @@ from framework.ops import (
     sort,
     special,
     statistics,
+    twins,
 )
 
 
@@ -67,14 +69,15 @@ _METHODS = {
     elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power is_nonzero isin ldexp"),
     scan: "cumprod cummax cummin diff",
     decompositions: "matrix_exp",
-    solvers: "slogdet logdet cholesky_solve cholesky_inverse triangular_solve",
+    solvers: "slogdet logdet triangular_solve",
+    norms: "norm",
     matrices: "matrix_power vdot inner kron ormqr geqrf addmv addr addbmm",
     older_linalg: "svd qr cholesky lu lu_solve",
     special: "mvlgamma",
     sort: "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
     counting: "histogram unique unique_consecutive",
     statistics: "nansum nanmean aminmax dist cov corrcoef",
-    reduce: "sum mean var std max min cumsum norm sum_to_size",
+    reduce: "sum mean var std max min cumsum sum_to_size",
     shape: (
         "reshape reshape_as view permute transpose t movedim swapaxes squeeze expand broadcast_to expand_as view_as "
         "flatten unflatten ravel adjoint narrow select unbind split split_with_sizes tensor_split hsplit vsplit dsplit "
@@ -127,6 +130,8 @@ def _bind() -> None:
         ("float_power_", elementwise.float_power),
     ):
         setattr(Tensor, name, _composed_twin(name, function))
+    for name, method in twins.methods().items():
+        setattr(Tensor, name, method)
     for name, dtype in _CASTS.items():
         setattr(Tensor, name, _cast(dtype))
     own: dict[str, Any] = {
@@ -144,6 +149,7 @@ def _bind() -> None:
         "mH": property(shape.adjoint),
         "T": property(lambda self: shape.permute(self, *range(self.ndim - 1, -1, -1))),
         "mT": property(lambda self: shape.transpose(self, -1, -2)),
+        "positive": twins.positive,
         "fill_": _fill,
         "zero_": lambda self: _fill(self, 0),
         "__getitem__": index.getitem,
@@ -165,11 +171,11 @@ def _operators() -> None:
         setattr(Tensor, f"__r{name}__", _guarded(_swapped(function)))
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         setattr(Tensor, f"__{name}__", _guarded(getattr(e, name)))
-    twins = {
+    written = {
         "iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "true_divide_", "ifloordiv": "floor_divide_",
         "imod": "remainder_", "ipow": "pow_", "iand": "bitwise_and_", "ior": "bitwise_or_", "ixor": "bitwise_xor_",
     }  # fmt: skip
-    for name, twin in twins.items():
+    for name, twin in written.items():
         setattr(Tensor, f"__{name}__", getattr(Tensor, twin))
     own = {
         "neg": e.neg, "pos": lambda self: self, "abs": e.abs, "invert": e.bitwise_not, "hash": lambda self: id(self),

@@ -172,7 +172,7 @@ def _eigh(xp: Any, input: Array, UPLO: str) -> tuple[Array, Array]:
 def _(g: Any, out0: Any, out1: Any) -> Any:
     apart = e.sub(unsqueeze(out0, -2), unsqueeze(out0, -1))
     identity = like(np.eye(out0.shape[-1], dtype=bool), out0)
-    turned = e.div(matmul(adjoint(out1), g[1]), e.where(identity, 1, apart))
+    turned = e.div(e.mul(_skew(matmul(adjoint(out1), g[1])), 0.5), e.where(identity, 1, apart))
     middle = e.where(identity, unsqueeze(_full(g[0], turned), -1), turned)
     return matmul(matmul(out1, middle), adjoint(out1))
 

@@ -47,8 +47,7 @@ def matrix_power(A: Any, n: int) -> Any:
         if n:
             A = matmul(A, A)
     if result is None:
-        identity = like(np.eye(A.shape[-1], dtype=A._data.dtype), A)
-        return e.clone(expand(identity, A.shape))
+        return _constant(np.eye(A.shape[-1]), A)
     return result
 
 
@@ -140,10 +139,13 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         full_rank = bool((rank._data == columns).all())
     if driver in ("gelsd", "gelss"):
         values = svdvals(A)
-    residuals = like(np.zeros(0, A.real._data.dtype), A)
-    if rows > columns and full_rank:
-        miss = e.sub(matmul(A, solution), right)
-        residuals = sum_(e.real(e.mul(miss, e.conj(miss))), -2)
+    miss = e.sub(matmul(A, solution), right)
+    squares = e.real(e.mul(miss, e.conj(miss)))
+    residuals = (
+        sum_(squares, -2)
+        if rows > columns and full_rank and driver not in (None, "gelsy")
+        else narrow(reshape(squares, -1), 0, 0, 0)
+    )
     return LeastSquares(squeeze(solution, -1) if vector else solution, residuals, rank, values)
 
 
@@ -261,6 +263,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     else:
         over_a, over_b = ([each] if isinstance(each, int) else list(each) for each in dims)
     over_a, over_b = [check_dim(d, a.ndim) for d in over_a], [check_dim(d, b.ndim) for d in over_b]
+    for each_a, each_b in zip(over_a, over_b):  # a dimension of length one stands for all of the other's
+        if a.shape[each_a] == 1 != b.shape[each_b]:
+            b = sum_(b, each_b, True)
+        elif b.shape[each_b] == 1 != a.shape[each_a]:
+            a = sum_(a, each_a, True)
     if [a.shape[d] for d in over_a] != [b.shape[d] for d in over_b]:
         raise RuntimeError("contracted dimensions need to match: the two lists of dims have other lengths")
     free_a = [d for d in range(a.ndim) if d not in over_a]
@@ -306,15 +313,15 @@ def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
 
 def vander(x: Any, N: int | None = None) -> Any:
     """Powers 0 to N - 1 of each element, along a new last dimension."""
-    if not x.ndim:
-        raise RuntimeError("linalg.vander: Expected dim of x to be > 0")
+    x = x if x.ndim else reshape(x, 1)
     count = x.shape[-1] if N is None else N
     if count <= 1:
         raise RuntimeError(f"linalg.vander: N must be greater than 1, got {count}")
     from framework.ops.scan import cumprod
 
     powers = cumprod(expand(unsqueeze(x, -1), (*x.shape, count - 1)), -1)
-    return cat([powers[..., :1] * 0 + 1, powers], -1)
+    ones = like(np.ones((*x.shape, 1), powers._data.dtype), x)
+    return cat([ones, powers], -1)
 
 
 def householder_product(A: Any, tau: Any) -> Any:
@@ -322,10 +329,8 @@ def householder_product(A: Any, tau: Any) -> Any:
     check_matrix("linalg.householder_product", A)
     rows, columns = A.shape[-2:]
     if columns > rows or tau.shape[-1] > columns:
-        raise RuntimeError(
-            "linalg.householder_product: input needs as many rows as columns, and columns as tau"
-        )
-    whole = expand(like(np.eye(rows, columns, dtype=A._data.dtype), A), A.shape)
+        raise RuntimeError("linalg.householder_product: input needs as many rows as columns, and columns as tau")
+    whole = _constant(np.eye(rows, columns), A)
     return _reflected(A, tau, whole, reversed(range(tau.shape[-1])), False)
 
 
@@ -335,6 +340,12 @@ def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool =
         return adjoint(ormqr(input, tau, adjoint(other), True, not transpose))
     count = tau.shape[-1]
     return _reflected(input, tau, other, range(count) if transpose else reversed(range(count)), transpose)
+
+
+def _constant(values: Any, source: Any) -> Any:
+    """Constant matrices of the shape of others, with a place in their graph: their gradient is zero, not missing."""
+    array = like(values.astype(source._data.dtype), source)
+    return e.where(like(np.ones(source.shape, bool), source), array, source)
 
 
 def _reflected(A: Any, tau: Any, matrix: Any, order: Any, turned: bool) -> Any:
@@ -357,7 +368,8 @@ def _geqrf(xp: Any, input: Array) -> tuple[Array, Array]:
 def geqrf(input: Any) -> tuple[Any, Any]:
     """QR in the form of LAPACK: R above, reflections below the diagonal, and their weights."""
     check_matrix("geqrf", input)
-    return _geqrf(input)  # type: ignore[no-any-return]
+    packed, weights = _geqrf(input)
+    return packed, weights
 
 
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:

@@ -111,6 +111,16 @@ def matrix_norm(
 
 
 def norm(
+    input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Any:
+    """`torch.norm`: the vector norm of order `p` (2 for "fro") over `dim`; "nuc" is the nuclear norm of matrices."""
+    if p == "nuc":
+        pair = (0, 1) if dim is None else tuple(dim)  # type: ignore[arg-type]
+        return matrix_norm(input, "nuc", pair, keepdim, dtype=dtype)  # type: ignore[arg-type]
+    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype, out=out)
+
+
+def linalg_norm(
     A: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
 ) -> Any:
     """`linalg.norm`: of vectors for one dimension (or no order), of matrices for two."""

@@ -234,36 +234,6 @@ def _(g: Any, dim: Any) -> Any:
     return flip(_cumsum(flip(g, dim), dim), dim) if g.ndim else g
 
 
-def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False) -> Any:
-    """The vector norm of order `p` (2 for "fro") over `dim`, or of all elements."""
-    order = 2.0 if p in ("fro", None) else float(p)
-    size = e.abs(input)
-    if order == math.inf:
-        return amax(size, () if dim is None else dim, keepdim)
-    if order == -math.inf:
-        return amin(size, () if dim is None else dim, keepdim)
-    if order == 0:
-        return e.to_dtype(_sum(e.ne(size, 0), dim, keepdim), _dtype(size))
-    if order == 2.0:
-        return _norm2(input, dim, keepdim)
-    return e.pow(_sum(e.pow(size, order), dim, keepdim), 1 / order)
-
-
-@op(method=False)
-def _norm2(xp: Any, input: Array, dim: Dims, keepdim: bool) -> Array:
-    """The Euclidean norm; its gradient at zero is zero."""
-    axis = _axes(dim, input.ndim)
-    return _in_float(xp, input, lambda x: xp.sqrt((xp.abs(x) ** 2).sum(axis, keepdims=keepdim)))
-
-
-@_norm2.vjp("input")
-def _(g: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
-    length = _restore(out, dim, keepdim, input.ndim)
-    zero = e.eq(length, 0)
-    scale = e.where(zero, 0 * length, e.div(_restore(g, dim, keepdim, input.ndim), e.where(zero, 1, length)))
-    return e.mul(input, scale)
-
-
 def sum_to_size(input: Any, *size: Any) -> Any:
     """The sum over the dimensions along which a tensor of `size` would be broadcast to the input's shape."""
     shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else tuple(size)

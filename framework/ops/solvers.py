@@ -286,7 +286,7 @@ def _(g: Any, out0: Any, out1: Any) -> Any:
 
 def _unit(lower: Any) -> Any:
     """A strict lower triangle with ones on the diagonal."""
-    identity = np.eye(*lower.shape[-2:], dtype=bool)
+    identity = np.eye(lower.shape[-2], lower.shape[-1], dtype=bool)
     return e.where(like(identity, lower), 1, lower)
 
 
@@ -356,19 +356,38 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
 _adjoint = adjoint  # where a parameter has that name
 
 
-def cholesky_solve(B: Any, L: Any, upper: bool = False) -> Any:
-    """X with A X = B, from the Cholesky factor of A."""
-    if upper:
-        return solve_triangular(L, solve_triangular(adjoint(L), B, upper=False), upper=True)
-    return solve_triangular(adjoint(L), solve_triangular(L, B, upper=False), upper=True)
+@op
+def cholesky_solve(xp: Any, input: Array, L: Array, upper: bool = False) -> Array:
+    """X with A X = input, from the Cholesky factor of A."""
+    lower = adjoint(L) if upper else L
+    return solve_triangular(adjoint(lower), solve_triangular(lower, input, upper=False), upper=True)
 
 
-def cholesky_inverse(L: Any, upper: bool = False) -> Any:
+@cholesky_solve.vjp()
+def _(g: Any, L: Any, out: Any, upper: Any, needs: Any) -> Any:
+    gb = cholesky_solve(g, L, upper)
+    if not needs[1]:
+        return gb, None
+    common = matmul(gb, adjoint(out))
+    return gb, _through_factor(e.add(common, adjoint(common)), L, upper)
+
+
+@op
+def cholesky_inverse(xp: Any, input: Array, upper: bool = False) -> Array:
     """The inverse of A, from its Cholesky factor."""
-    check_matrix("cholesky_inverse", L, True)
-    factor = triu(L) if upper else tril(L)
-    half = inv(factor)
+    check_matrix("cholesky_inverse", input, True)
+    half = xp.linalg.inv(triu(input) if upper else tril(input))
     return matmul(half, adjoint(half)) if upper else matmul(adjoint(half), half)
+
+
+@cholesky_inverse.vjp("input")
+def _(g: Any, input: Any, out: Any, upper: Any) -> Any:
+    return _through_factor(matmul(matmul(out, e.add(g, adjoint(g))), out), input, upper)
+
+
+def _through_factor(common: Any, factor: Any, upper: bool) -> Any:
+    """The gradient of a Cholesky factor as a whole matrix, from that of A."""
+    return e.neg(matmul(factor, common) if upper else matmul(common, factor))
 
 
 def _batched(A: Any, B: Any) -> tuple[Any, Any]:

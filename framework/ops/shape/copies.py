@@ -94,7 +94,9 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
         return _roll(input, steps[0], None)
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
-    return _roll(input, steps, tuple(check_dim(dim, input.ndim) for dim in axes)) if input.ndim else e.clone(input)
+    if not input.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return _roll(input, steps, tuple(check_dim(dim, input.ndim) for dim in axes))
 
 
 def tile(input: Any, dims: Any, *more: Any) -> Any:
@@ -142,7 +144,7 @@ def repeat_interleave(
 
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
-    from framework.ops.reduce import norm
+    from framework.ops.norms import norm
 
     if p <= 0 or isinstance(p, complex):
         raise RuntimeError("renorm: non-positive-norm not supported")
