@@ -182,7 +182,11 @@ def check_writable(tensor: Tensor) -> None:
         if base._edge is not None and type(base._edge[0]) is AccumulateGrad:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     array = tensor._data
-    if 0 in array.strides and any(step == 0 and length > 1 for step, length in zip(array.strides, array.shape)):
+    if (
+        array.size
+        and 0 in array.strides
+        and any(step == 0 and length > 1 for step, length in zip(array.strides, array.shape))
+    ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

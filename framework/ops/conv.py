@@ -160,10 +160,13 @@ def convolve(
     batched = _check(name, rank, input, weight, groups, 1)
     source = input if batched else unsqueeze(input, 0)
     steps, spreads = as_sizes(stride, rank, name, "stride"), as_sizes(dilation, rank, name, "dilation")
+    _expect_positive(steps, spreads)
     if isinstance(padding, str):
         source, borders = _named_padding(source, padding, weight.shape[2:], steps, spreads)
     else:
         borders = as_sizes(padding, rank, name, "padding")
+        if min(borders) < 0:
+            raise RuntimeError("negative padding is not supported")
     _check_bias(name, bias, weight.shape[0])
     if min(output_size(source.shape[2:], weight.shape[2:], steps, borders, spreads), default=1) < 1:
         raise RuntimeError(
@@ -328,6 +331,13 @@ def _check(name: str, rank: int, input: Any, weight: Any, groups: int, channel_a
     if getattr(input, "dtype", None) != getattr(weight, "dtype", None):
         raise RuntimeError(f"Input type ({input.dtype}) and weight type ({weight.dtype}) should be the same")
     return batched
+
+
+def _expect_positive(stride: Sizes, dilation: Sizes) -> None:
+    if min(stride) < 1:
+        raise RuntimeError(f"non-positive stride is not supported, got {stride}")
+    if min(dilation) < 1:
+        raise RuntimeError(f"dilation should be greater than zero, got {dilation}")
 
 
 def _check_bias(name: str, bias: Any, channels: int) -> None:

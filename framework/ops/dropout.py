@@ -21,6 +21,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
 def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Whole channels (N, C) dropped with probability `p` during training."""
+    _expect_probability(p)
+    if not training or p == 0:
+        return input
     return _drop(input, p, training, inplace, _channels(input))
 
 
@@ -31,6 +34,9 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Alpha dropout of whole channels (N, C)."""
+    _expect_probability(p)
+    if not training or p == 0:
+        return input
     return _alpha_drop(input, p, training, inplace, _channels(input))
 
 

@@ -93,8 +93,12 @@ def _max_pool(
         else as_sizes(stride, rank, name, "stride")
     )
     borders = as_sizes(padding, rank, name, "padding")
+    spread = as_sizes(dilation, rank, name, "dilation")
+    for numbers, what in ((kernel, "kernel size"), (steps, "stride"), (spread, "dilation")):
+        if min(numbers) <= 0:
+            raise RuntimeError(f"{name}: {what} must be greater than zero, but got {min(numbers)}")
     _check_padding(kernel, borders)
-    values, index = max_pool(source, kernel, steps, borders, as_sizes(dilation, rank, name, "dilation"), ceil_mode)
+    values, index = max_pool(source, kernel, steps, borders, spread, ceil_mode)
     if not is_batched:
         values, index = squeeze(values, 0), squeeze(index, 0)
     return (values, index) if return_indices else values
@@ -289,6 +293,11 @@ def batched(name: str, rank: int, input: Any) -> tuple[bool, Any]:
         raise RuntimeError(
             f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor, but got input of size "
             f"{list(input.shape)}"
+        )
+    if 0 in input.shape[input.ndim - rank - 1 :]:
+        raise RuntimeError(
+            f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch size for "
+            f"input, but got {list(input.shape)}: Expected input's non-batch dimensions to have positive length"
         )
     is_batched = bool(input.ndim == rank + 2)
     return is_batched, input if is_batched else unsqueeze(input, 0)

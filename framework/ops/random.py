@@ -100,6 +100,12 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """Indices drawn by weights: (..., num_samples) from (..., categories)."""
+    if input.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not input.is_floating_point():
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
     weights = np.atleast_2d(input.numpy(force=True).astype(np.float64))
     if (weights < 0).any() or not np.isfinite(weights).all() or (weights.sum(1) <= 0).any():
         raise RuntimeError(
@@ -123,11 +129,15 @@ def multinomial(
 
 def uniform_(input: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Filled with uniform numbers of [a, b)."""
+    if a > b:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
     return _fill(input, lambda stream, count, kind: stream.uniform(count, kind) * kind(b - a) + kind(a), generator)
 
 
 def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Filled with normal numbers."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     return _fill(input, lambda stream, count, kind: stream.normal(count, kind) * kind(std) + kind(mean), generator)
 
 
@@ -138,6 +148,8 @@ def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Generator | None = N
 
 def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Filled with exponential numbers of rate `lambd`."""
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
     return _fill(input, lambda stream, count, kind: -np.log1p(-stream.uniform(count, kind)) / kind(lambd), generator)
 
 

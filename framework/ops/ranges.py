@@ -49,8 +49,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers from `start` to `end`, both included; symmetric about the middle, as torch computes them."""
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
+    _expect_count(steps)
     first, last = _end(start, "start"), _end(end, "end")
     kind = _kind_of_ends(dtype, first, last)
     exact = np.complex128 if kind.kind == "c" else np.float64
@@ -76,8 +75,7 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """`steps` numbers from `base ** start` to `base ** end`, evenly spaced in their logarithms."""
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
+    _expect_count(steps)
     first, last = _end(start, "start"), _end(end, "end")
     kind = _kind_of_ends(dtype, first, last)
     if kind.kind in "iu":
@@ -117,6 +115,13 @@ def _triangle(function: Any, row: int, col: int, offset: int, dtype: Any, device
     if kind not in (np.dtype(np.int64), np.dtype(np.int32)):
         raise RuntimeError(f"indices of a triangle have type int32 or int64, not {kind}")
     return finish(np.stack(function(row, offset, col)).astype(kind), device)
+
+
+def _expect_count(steps: Any) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer):
+        raise TypeError(f"the number of steps must be an integer, not {type(steps).__name__}")
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
 
 
 def _end(value: Any, name: str) -> Any:

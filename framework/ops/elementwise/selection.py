@@ -77,6 +77,12 @@ def masked_fill(xp: Any, input: Array, mask: Array, value: Array) -> Array:
     """`value` where the mask holds, `input` elsewhere."""
     if mask.dtype != np.bool_:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if getattr(value, "ndim", 0):
+        raise RuntimeError(
+            f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
+        )
+    if np.iscomplexobj(value) and input.dtype.kind != "c":
+        raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
     return xp.where(mask, xp.asarray(value).astype(input.dtype), input)
 
 

@@ -90,6 +90,8 @@ def take(input: Any, index: Any) -> Any:
 @op(method=False)
 def embedding(xp: Any, input: Array, weight: Array, padding_idx: int | None = None) -> Array:
     """The rows of `weight` (V, E) that integer `input` (*) names: (*, E). The padding row gets no gradient."""
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     return weight[checked(xp, input, weight.shape[0], "embedding")]
 
 

@@ -19,6 +19,8 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Any:
         raise RuntimeError(f"narrow(): length must be non-negative, got {length}")
     axis = check_dim(dim, input.ndim)
     total = input.shape[axis]
+    if getattr(start, "ndim", 0) or getattr(getattr(start, "_data", None), "dtype", np.dtype(int)).kind not in "iu":
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     start = int(start)
     if not -total <= start <= total:
         raise IndexError(f"start out of range (expected to be in range of [{-total}, {total}], but got {start})")
