@@ -24,7 +24,8 @@ def evaluate(xp: Any, name: str, *arrays: Any) -> Any:
 @op(kind="float", inplace=True)
 def lgamma(xp: Any, input: Array) -> Array:
     """The logarithm of the magnitude of the gamma function."""
-    return evaluate(xp, "gammaln", input)
+    result = evaluate(xp, "gammaln", input)
+    return xp.where(xp.isinf(input), xp.abs(input), result)
 
 
 @lgamma.vjp("input")
@@ -249,7 +250,7 @@ def _(g: Any, input: Any, eps: Any) -> Any:
     low, high = (0.0, 1.0) if eps is None else (eps, 1.0 - eps)
     inside = e.logical_and(e.ge(input, low), e.le(input, high))
     slope = e.div(g, e.mul(input, e.sub(1, input)))
-    return e.where(inside, slope, e.mul(0 * g, math.nan) if eps is None else 0 * g)
+    return e.where(inside, slope, math.nan if eps is None else 0.0)
 
 
 @op(kind="float", inplace=True)
