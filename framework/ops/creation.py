@@ -21,7 +21,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if isinstance(data, Tensor):
         array = data._data.copy(order="K")
     else:
-        array = _from_values(data)
+        array = _from_values(data, dtype is None)
     if dtype is not None:
         array = array.astype(as_dtype(dtype).numpy_dtype, copy=False)
     return finish(array, device, requires_grad)
@@ -72,8 +72,11 @@ def kind_of(dtype: Any) -> np.dtype[Any]:
     return (get_default_dtype() if dtype is None else as_dtype(dtype)).numpy_dtype
 
 
-def _from_values(data: Any) -> np.ndarray[Any, Any]:
-    """torch's inference: Python floats and complex numbers become the default types, arrays keep theirs."""
+def _from_values(data: Any, default: bool = True) -> np.ndarray[Any, Any]:
+    """torch's inference: Python floats and complex numbers become the default types, arrays keep theirs.
+
+    Without `default` numbers stay as precise as Python has them, for a type that the caller names.
+    """
     if isinstance(data, np.ndarray | np.generic):
         dtype_of(data.dtype)
         return (
@@ -92,7 +95,7 @@ def _from_values(data: Any) -> np.ndarray[Any, Any]:
             f"could not infer a tensor's type from {type(data).__name__}: expected numbers or nested sequences of "
             "numbers"
         )
-    holds_arrays = _holds_arrays(data)
+    holds_arrays = not default or _holds_arrays(data)
     if array.dtype == np.float64 and not holds_arrays:
         return array.astype(get_default_dtype().numpy_dtype)
     if array.dtype == np.complex128 and not holds_arrays:
