@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.card import Card, config_hash, file_hash, read_card
+from pipelines.card import Card, file_hash, read_card
 from pipelines.config import Config, load_config
 from pipelines.errors import ConfigError, ModelError
 
@@ -34,7 +34,7 @@ def load_model(folder: Path) -> Model:
         raise ModelError(f"{folder} has no model.safetensors; the model folder is incomplete")
     if file_hash(weights) != card.weights_sha256:
         raise ModelError(f"{weights} is not the file that card.json names (its hash differs); copy the folder again")
-    if config_hash(config) != card.config_sha256:
+    if file_hash(folder / "config.yaml") != card.config_sha256:
         raise ModelError(f"{folder / 'config.yaml'} was changed after training (its hash differs from card.json)")
     network = build_network(config)
     network.load_state_dict(framework.load_file(weights))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.card import Card, config_hash, file_hash, read_card, write_card
-from pipelines.config import Config, dump_config
+from pipelines.config import Config, dump_config, load_config
 from pipelines.errors import OtherRunError, PipelineError, StoppedError, UsageError
 from pipelines.events import EventLog
 from pipelines.train.cases import load_cases
@@ -176,7 +176,7 @@ def _finish(config: Config, folder: Path, prepared: Prepared, trainer: Trainer, 
         intensity=prepared.intensity,
         fingerprint=prepared.fingerprint,
         sources=prepared.sources,
-        config_sha256=config_hash(config),
+        config_sha256=file_hash(folder / "config.yaml"),
         weights_sha256=file_hash(folder / WEIGHTS),
         seed=config.training.seed,
         iterations=config.training.iterations,
@@ -193,7 +193,7 @@ def _finished(folder: Path, config: Config) -> Card | None:
     if not (folder / "card.json").exists():
         return None
     card = read_card(folder)
-    if card.config_sha256 != config_hash(config):
+    if config_hash(load_config(folder / "config.yaml")) != config_hash(config):
         raise OtherRunError(
             f"{folder} holds a finished model of another configuration; "
             "choose another folder with -o, or --restart to throw that model away"

@@ -1,5 +1,6 @@
 """Prediction: right voxels on the study's own grid, checked input, one bad study is a row, models are what they say."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import yaml
 from dicom_factory import lps_affine, make_series, save
 from segmentation_task import make_scan, make_task, write_nifti
 
@@ -285,6 +287,16 @@ class TestModel:
         (folder / "model.safetensors").write_bytes(content)
         with pytest.raises(ModelError, match="its hash differs"):
             load_model(folder)
+
+    def test_models_of_an_earlier_configuration_schema_still_load(self, trained: Path, tmp_path: Path) -> None:
+        folder = self.copy(trained, tmp_path)
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        del config["training"]["workers"]  # as if the field had come later
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        card = json.loads((folder / "card.json").read_text())
+        card["config_sha256"] = hashlib.sha256((folder / "config.yaml").read_bytes()).hexdigest()
+        (folder / "card.json").write_text(json.dumps(card))
+        assert load_model(folder).card.name == card["name"]
 
     def test_changed_configuration_is_refused(self, trained: Path, tmp_path: Path) -> None:
         folder = self.copy(trained, tmp_path)
