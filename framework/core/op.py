@@ -412,6 +412,11 @@ def _write_out(out: Tensor, result: Any, name: str) -> Tensor:
     """`out=`: the result into a given tensor."""
     if out.requires_grad and modes.flags & GRAD:
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation")
+    have, want = out._data.dtype, result._data.dtype
+    if have != want and (TABLE[name].kind is None or CATEGORY[want] > CATEGORY[have]):
+        raise RuntimeError(
+            f"{name.lstrip('_')}(): Expected out tensor to have dtype {result.dtype.name}, but got {out.dtype.name} instead"
+        )
     if out.shape != result.shape:
         if out.numel():
             raise RuntimeError(

@@ -83,9 +83,19 @@ def _(g: Any, view: Any) -> Any:
 def inplace(record: Op, tensor: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """The in-place twin of an op: its result, written over its first argument."""
     check_writable(tensor)
-    result = record.public(tensor, *args, **kwargs)
+    source = kept(tensor, args, kwargs) if record.inputs[0] in record.saves else tensor
+    result = record.public(source, *args, **kwargs)
     _check_result(tensor, result, record.name)
     return commit(tensor, result)
+
+
+def kept(tensor: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The tensor, or its values on memory of their own where a derivative may need them after they are overwritten."""
+    if modes.flags & GRAD and any(
+        isinstance(each, Tensor) and each._edge is not None for each in (tensor, *args, *kwargs.values())
+    ):
+        return Tensor._wrap(tensor._data.copy(order="K"), tensor._edge)
+    return tensor
 
 
 def write(tensor: Tensor, source: Any) -> Tensor:

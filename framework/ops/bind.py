@@ -27,6 +27,7 @@ from framework.ops import (
     counting,
     decompositions,
     elementwise,
+    frames,
     index,
     linalg,
     matrices,
@@ -54,11 +55,11 @@ def _twin(record: Op) -> Any:
 
 
 def _composed_twin(name: str, function: Any) -> Any:
-    from framework.core.views import check_writable, commit
+    from framework.core.views import check_writable, commit, kept
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self)
-        return commit(self, function(self, *args, **kwargs))
+        return commit(self, function(kept(self, args, kwargs), *args, **kwargs))
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place version of `{name[:-1]}`."
@@ -66,7 +67,8 @@ def _composed_twin(name: str, function: Any) -> Any:
 
 
 _METHODS = {
-    elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power is_nonzero isin ldexp"),
+    elementwise: ("div clamp conj where allclose clamp_max clamp_min equal float_power frexp is_nonzero isin ldexp"),
+    frames: "stft istft",
     scan: "cumprod cummax cummin diff",
     decompositions: "matrix_exp",
     solvers: "slogdet logdet triangular_solve",
@@ -141,6 +143,7 @@ def _bind() -> None:
         "inverse": solvers.inv,
         "pinverse": matrices.pinv,
         "orgqr": matrices.householder_product,
+        "__rdiv__": lambda self, other: elementwise.div(other, self),
         "polygamma": lambda self, n: special.polygamma(n, self),
         "type": _type,
         "real": property(elementwise.real),

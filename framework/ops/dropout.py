@@ -100,7 +100,8 @@ def _drop_channels(input: Tensor, spatial: int, p: float, training: bool, inplac
         return feature_dropout(input, p, training, inplace)
     if input.ndim != spatial + 1:
         raise RuntimeError(f"expected {spatial + 1}D or {spatial + 2}D input, but got a {input.ndim}D input")
-    return feature_dropout(input.unsqueeze(0), p, training, inplace).squeeze(0)
+    result = feature_dropout(input.unsqueeze(0), p, training, inplace)
+    return input if inplace else result.squeeze(0)  # in place, the view's memory is the input's
 
 
 def _channels(input: Tensor) -> tuple[int, ...]:

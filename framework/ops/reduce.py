@@ -16,6 +16,8 @@ Dims = int | tuple[int, ...] | list[int] | None
 
 def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """The sum over `dim` (all dimensions when None); booleans and integers sum in int64."""
+    if out is not None and dtype is None:
+        dtype = out.dtype
     if dtype is not None:
         input = e.to_dtype(input, dtype) if as_dtype(dtype).numpy_dtype != _dtype(input) else input
     return _sum(input, dim, keepdim) if out is None else _sum(input, dim, keepdim, out=out)

@@ -9,7 +9,7 @@ import numpy as np
 from framework.core.layout import arranged
 from framework.core.modes import GRAD, modes
 from framework.core.tensor import Tensor
-from framework.core.views import check_writable, commit
+from framework.core.views import check_writable, commit, kept
 from framework.ops import elementwise, index, linalg, shape
 
 _COMPOSED: dict[Any, str] = {
@@ -79,7 +79,7 @@ def positive(input: Any) -> Any:
 def _written(function: Callable[..., Any]) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self)
-        result = function(self, *args, **kwargs)
+        result = function(kept(self, args, kwargs), *args, **kwargs)
         if result.shape != self.shape:
             raise RuntimeError(
                 f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)} in "

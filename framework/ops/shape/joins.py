@@ -30,6 +30,9 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     items = list(tensors)
     if not items:
         raise RuntimeError("cat(): expected a non-empty list of Tensors")
+    for number, item in enumerate(items):
+        if not hasattr(item, "ndim"):
+            raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(item).__name__}")
     items = [
         item for item in items if item.ndim != 1 or item.shape[0] or all(each.ndim == 1 for each in items)
     ] or items[:1]
