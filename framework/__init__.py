@@ -46,7 +46,7 @@ _PLACES = {
         "sinh cosh asin acos atan asinh acosh atanh deg2rad rad2deg addcdiv addcmul clamp_max "
         "clamp_min copysign float_power fmax fmin frac heaviside hypot ldexp lerp logaddexp "
         "logaddexp2 nan_to_num nextafter allclose bitwise_left_shift bitwise_right_shift equal gcd "
-        "is_nonzero isclose isin isneginf isposinf isreal lcm signbit"
+        "is_nonzero angle conj_physical frexp isclose isin isneginf isposinf isreal lcm signbit"
     ),
     "framework.ops.reduce": (
         "sum mean prod var std amax amin max min argmax argmin all any count_nonzero logsumexp cumsum"
@@ -67,7 +67,7 @@ _PLACES = {
         "put take take_along_dim masked_select masked_scatter select_scatter slice_scatter nonzero nonzero_static "
         "argwhere"
     ),
-    "framework.ops.scan": "cumprod cummax cummin logcumsumexp diff trapezoid cumulative_trapezoid",
+    "framework.ops.scan": "cumprod cummax cummin logcumsumexp diff trapezoid cumulative_trapezoid gradient",
     "framework.ops.sort": "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
     "framework.ops.counting": ("searchsorted bucketize bincount histc histogram histogramdd unique unique_consecutive"),
     "framework.ops.statistics": (
@@ -78,6 +78,8 @@ _PLACES = {
     "framework.ops.solvers": ("det slogdet logdet inv cholesky_solve cholesky_inverse triangular_solve lu_unpack"),
     "framework.ops.matrices": ("matrix_power chain_matmul vdot inner tensordot kron ormqr geqrf addmv addr addbmm"),
     "framework.ops.older_linalg": "svd qr cholesky lu lu_solve",
+    "framework.ops.windows": "hann_window hamming_window blackman_window bartlett_window kaiser_window",
+    "framework.ops.frames": "stft istft",
     "framework.ops.special": "lgamma digamma polygamma mvlgamma igamma igammac erfc erfinv xlogy logit sinc",
     "framework.ops.bessel": "i0",
     "framework.ops.complex": "complex polar view_as_real view_as_complex resolve_conj resolve_neg",
@@ -120,7 +122,7 @@ _RENAMED = {
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
 }
-_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization", "special", "fft", "linalg")
+_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization", "special", "fft", "linalg", "signal")
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]
 

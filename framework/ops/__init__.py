@@ -15,6 +15,7 @@ from framework.ops import (
     elementwise,
     embedding_bag,
     foreach,
+    frames,
     grid,
     indefinite,
     index,
@@ -42,6 +43,7 @@ from framework.ops import (
     spectral,
     statistics,
     twins,
+    windows,
 )
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "elementwise",
     "embedding_bag",
     "foreach",
+    "frames",
     "grid",
     "indefinite",
     "index",
@@ -86,4 +89,5 @@ __all__ = [
     "spectral",
     "statistics",
     "twins",
+    "windows",
 ]

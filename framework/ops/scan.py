@@ -161,6 +161,61 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     return e.mul(e.mul(heights, span), 0.5)
 
 
+def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Any, ...]:
+    """Slopes along each of `dim` by central differences of second order, at `spacing` or at coordinates.
+
+    `spacing` is a distance, a list of distances, or a list of tensors of coordinates, one for each dimension.
+    """
+    dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    axes = [check_dim(each, input.ndim) for each in dims]
+    if len(set(axes)) != len(axes):
+        raise RuntimeError("dim appears multiple times in the list of dims")
+    spacing = 1 if spacing is None else spacing
+    if edge_order not in (1, 2):
+        raise RuntimeError("gradient only supports edge_order=1 and edge_order=2.")
+    if hasattr(spacing, "dtype"):
+        spacing = [spacing] if spacing.ndim else spacing.item()
+    steps = list(spacing) if isinstance(spacing, list | tuple) else [spacing] * len(axes)
+    if len(steps) != len(axes):
+        raise RuntimeError(f"gradient expected {len(axes)} spacings, one for each dim, got {len(steps)}")
+    return tuple(_slope(input, axis, step, edge_order) for axis, step in zip(axes, steps))
+
+
+def _slope(input: Any, axis: int, step: Any, edge_order: int) -> Any:
+    length = input.shape[axis]
+    if length <= edge_order:
+        raise RuntimeError("gradient expected each dimension size to be at least edge_order+1")
+    if hasattr(step, "dtype"):
+        gaps = diff(reshape(step, *(length if place == axis else 1 for place in range(input.ndim))), dim=axis)
+    else:
+        shape = [length - 1 if place == axis else 1 for place in range(input.ndim)]
+        gaps = like(np.full(shape, step, np.result_type(type(step), np.float32)), input)
+        gaps = e.to_dtype(gaps, _slope_kind(input))
+    rises = e.div(diff(input, dim=axis), gaps)  # the slope of each interval
+
+    def part(source: Any, start: int, count: int) -> Any:
+        return narrow(source, axis, start, count)
+
+    before, after = part(gaps, 0, length - 2), part(gaps, 1, length - 2)
+    weighted = e.add(e.mul(part(rises, 0, length - 2), after), e.mul(part(rises, 1, length - 2), before))
+    inner = e.div(weighted, e.add(before, after))
+    first, last = part(rises, 0, 1), part(rises, length - 2, 1)
+    if edge_order == 2:
+        first = _extrapolated(first, part(rises, 1, 1), part(gaps, 0, 1), part(gaps, 1, 1))
+        last = _extrapolated(last, part(rises, length - 3, 1), part(gaps, length - 2, 1), part(gaps, length - 3, 1))
+    return cat([first, inner, last], axis)
+
+
+def _extrapolated(near: Any, far: Any, near_gap: Any, far_gap: Any) -> Any:
+    """The slope at an edge of the parabola through three points, from the slopes of two intervals."""
+    return e.add(near, e.div(e.mul(e.sub(near, far), near_gap), e.add(near_gap, far_gap)))
+
+
+def _slope_kind(input: Any) -> Any:
+    kind = getattr(input, "_data", input).dtype
+    return kind if CATEGORY[kind] >= FLOATING else np.dtype(np.float32)
+
+
 def like(array: Any, other: Any) -> Any:
     """A constant array as what `other` is: a Tensor on its device, or an array."""
     from framework.core.tensor import Tensor

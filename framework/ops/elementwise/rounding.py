@@ -1,10 +1,11 @@
 """Signs, rounding, and the parts of complex numbers."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from framework.core.dtype import CATEGORY
+from framework.core.dtype import CATEGORY, FLOATING, get_default_dtype
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
@@ -133,3 +134,58 @@ def imag(xp: Any, input: Array) -> Array:
 @imag.vjp("input")
 def _(g: Any) -> Any:
     return e.mul(g, 1j)
+
+
+@op(inplace=True)
+def conj_physical(xp: Any, input: Array) -> Array:
+    """The complex conjugate, computed at once."""
+    return xp.conj(input) if input.dtype.kind == "c" else input.copy()
+
+
+@conj_physical.vjp("input")
+def _(g: Any) -> Any:
+    return conj(g)
+
+
+@op
+def angle(xp: Any, input: Array) -> Array:
+    """The angle of complex numbers in radians; pi for negative real ones, 0 for the others."""
+    if input.dtype.kind == "c":
+        return xp.angle(input)
+    floating = input if CATEGORY[input.dtype] > 1 else input.astype(get_default_dtype().numpy_dtype)
+    return xp.where(xp.isnan(floating), floating, xp.where(floating < 0, math.pi, 0)).astype(floating.dtype)
+
+
+@angle.vjp("input")
+def _(g: Any, input: Any) -> Any:
+    if getattr(input, "_data", input).dtype.kind != "c":
+        return 0 * g
+    zero = e.eq(input, 0)
+    size = e.where(zero, 1, e.real(e.mul(input, conj(input))))
+    return e.where(zero, 0, e.mul(e.mul(input, 1j), e.div(g, size)))
+
+
+@op(method=False)
+def _frexp(xp: Any, input: Array) -> tuple[Array, Array]:
+    """A factor within [0.5, 1) and a power of two."""
+    mantissa, exponent = xp.frexp(input)
+    return mantissa, exponent.astype(np.int32)
+
+
+@_frexp.vjp("input")
+def _(g: Any, out1: Any) -> Any:
+    return e.div(g[0], e.exp2(e.to_dtype(out1, getattr(g[0], "_data", g[0]).dtype)))
+
+
+class Frexp(NamedTuple):
+    """`input = mantissa * 2**exponent`."""
+
+    mantissa: Any
+    exponent: Any
+
+
+def frexp(input: Any) -> Frexp:
+    """Each number as a factor within [0.5, 1) and a power of two."""
+    if CATEGORY[input._data.dtype] != FLOATING:
+        raise RuntimeError(f"frexp() only supports floating-point dtypes, got {input.dtype.name}")
+    return Frexp(*_frexp(input))

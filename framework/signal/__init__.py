@@ -1,0 +1,5 @@
+"""Signal processing."""
+
+from framework.signal import windows
+
+__all__ = ["windows"]
