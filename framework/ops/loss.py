@@ -9,6 +9,7 @@ from framework.ops import elementwise as e
 from framework.ops.attention import log_softmax
 from framework.ops.reduce import mean, sum
 from framework.ops.shape import reshape
+from framework.ops.special import xlogy
 
 
 def reduced(value: Any, reduction: str) -> Any:
@@ -219,8 +220,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     if log_target:
         loss = e.mul(e.exp(target), e.sub(target, input))
     else:
-        positive = e.gt(target, 0)
-        loss = e.where(positive, e.mul(target, e.sub(e.log(e.where(positive, target, 1)), input)), 0 * input)
+        loss = e.sub(xlogy(target, target), e.mul(target, input))
     if reduction == "batchmean":
         return e.true_divide(sum(loss), input.shape[0])
     return reduced(loss, reduction)
