@@ -186,6 +186,8 @@ def maybe_in_place(input: Any, inplace: bool, function: Callable[..., Any], *arg
 
 
 def _hardtanh(input: Any, low: float, high: float) -> Any:
+    if getattr(input, "_data", input).dtype.kind in "iu":
+        return e.clamp(input, int(low), int(high))
     inside = e.logical_and(e.gt(input, low), e.lt(input, high))
     return e.where(inside, input, e.clamp(_still(input), low, high))
 

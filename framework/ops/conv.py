@@ -46,8 +46,8 @@ def conv(
 def _(g: Any, input: Any, weight: Any, needs: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
     arguments = (stride, padding, dilation, groups)
     return (
-        conv_grad_input(g, weight, tuple(input.shape[2:]), *arguments) if needs[0] else None,
-        conv_grad_weight(g, input, tuple(weight.shape[2:]), *arguments) if needs[1] else None,
+        conv_grad_input(g, e.conj(weight), tuple(input.shape[2:]), *arguments) if needs[0] else None,
+        conv_grad_weight(g, e.conj(input), tuple(weight.shape[2:]), *arguments) if needs[1] else None,
         _channel_sum(g) if needs[2] else None,
     )
 
@@ -88,8 +88,8 @@ def _(
 ) -> Any:
     arguments = (stride, padding, dilation, groups)
     return (
-        _cropped(conv(g, weight, None, *arguments), grad_shape) if needs[0] else None,
-        conv_grad_weight(grad, g, tuple(weight.shape[2:]), *arguments) if needs[1] else None,
+        _cropped(conv(g, e.conj(weight), None, *arguments), grad_shape) if needs[0] else None,
+        conv_grad_weight(e.conj(grad), g, tuple(weight.shape[2:]), *arguments) if needs[1] else None,
     )
 
 
@@ -126,8 +126,8 @@ def _(
 ) -> Any:
     arguments = (stride, padding, dilation, groups)
     return (
-        _cropped(conv(input, g, None, *arguments), grad_shape) if needs[0] else None,
-        conv_grad_input(grad, g, tuple(input.shape[2:]), *arguments) if needs[1] else None,
+        _cropped(conv(e.conj(input), g, None, *arguments), grad_shape) if needs[0] else None,
+        conv_grad_input(e.conj(grad), g, tuple(input.shape[2:]), *arguments) if needs[1] else None,
     )
 
 

@@ -113,6 +113,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 @op(method=False, kind="promote")
 def _einsum(xp: Any, operands: Arrays, equation: str) -> Array:
     """Einstein's summation."""
+    if operands[0].dtype.kind == "V":  # bfloat16, which NumPy's einsum does not know
+        return xp.einsum(equation, *(each.astype(np.float32) for each in operands)).astype(operands[0].dtype)
     return xp.asarray(xp.einsum(equation, *operands))
 
 
@@ -174,13 +176,13 @@ def einsum(equation: str, *operands: Any) -> Any:
 def tril(input: Any, diagonal: int = 0) -> Any:
     """The lower triangle, zeros above."""
     mask = np.tri(input.shape[-2], input.shape[-1], diagonal, dtype=bool)
-    return e.where(_constant(mask, input), input, 0 * input)
+    return e.masked_fill(input, _constant(~mask, input), 0)
 
 
 def triu(input: Any, diagonal: int = 0) -> Any:
     """The upper triangle, zeros below."""
     mask = ~np.tri(input.shape[-2], input.shape[-1], diagonal - 1, dtype=bool)
-    return e.where(_constant(mask, input), input, 0 * input)
+    return e.masked_fill(input, _constant(~mask, input), 0)
 
 
 def _constant(array: Any, like: Any) -> Any:

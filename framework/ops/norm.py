@@ -187,7 +187,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
         )
     kind = getattr(input, "_data", input).dtype
     smallest = float(np.finfo(kind).eps if kind.kind in "fc" else 2.0**-7) if eps is None else eps
-    size = mean(e.mul(input, e.conj(input)), tuple(range(-len(shape), 0)), True)
+    size = mean(e.mul(input, input), tuple(range(-len(shape), 0)), True)
     y = e.mul(input, e.rsqrt(e.add(size, smallest)))
     return y if weight is None else e.mul(y, weight)
 

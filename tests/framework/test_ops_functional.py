@@ -333,3 +333,29 @@ def test_what_torch_refuses_is_refused_alike(call: Callable[[Any, Any], Any]) ->
         call(torch, torch.nn.functional)
     with pytest.raises(type(theirs.value)):
         call(vh, vh.nn.functional)
+
+
+def test_convolutions_of_complex_numbers_conjugate_in_their_derivatives() -> None:
+    def function(m: Any, a: Any, b: Any, w: Any) -> Any:
+        x = m.complex(a, b)
+        kernel = m.complex(w, w * w)
+        return [m.nn.functional.conv1d(x, kernel), m.nn.functional.conv_transpose1d(x, kernel)]
+
+    assert_same(function, uniform([(2, 3, 5), (2, 3, 5), (3, 3, 2)]), second=False)
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "hardtanh"])
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_activations_keep_half_precision(name: str, kind: str) -> None:
+    x = vh.linspace(-2, 2, 9).to(getattr(vh, kind)).requires_grad_()
+    y = getattr(vh.nn.functional, name)(x)
+    y.sum().backward()
+    assert y.dtype is getattr(vh, kind)
+    assert x.grad is not None
+    assert x.grad.dtype is getattr(vh, kind)
+    wide = getattr(torch.nn.functional, name)(torch.linspace(-2, 2, 9)).numpy()
+    np.testing.assert_allclose(y.detach().float().numpy(), wide, atol=0.02)
+
+
+def test_triangles_of_booleans() -> None:
+    assert_same_values(lambda m: [m.tril(m.ones(3, 3, dtype=m.bool)), m.triu(m.ones(3, 3, dtype=m.int8), 1)], [])

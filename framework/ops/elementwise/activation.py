@@ -22,7 +22,7 @@ def _(g: Any, out: Any) -> Any:
 @op(inplace=True, method=False)
 def leaky_relu(xp: Any, input: Array, negative_slope: float = 0.01) -> Array:
     """`input` where positive, `negative_slope * input` elsewhere."""
-    return xp.where(input > 0, input, input * negative_slope)
+    return xp.where(input > 0, input, input * negative_slope).astype(input.dtype, copy=False)
 
 
 @leaky_relu.vjp("input")
@@ -33,7 +33,7 @@ def _(g: Any, input: Any, negative_slope: Any) -> Any:
 @op(method=False)
 def leaky_relu_grad(xp: Any, g: Array, input: Array, negative_slope: float) -> Array:
     """The gradient of leaky_relu: `g` where the input is positive, times the slope elsewhere."""
-    return xp.where(input > 0, g, g * negative_slope)
+    return xp.where(input > 0, g, g * negative_slope).astype(g.dtype, copy=False)
 
 
 @leaky_relu_grad.vjp("g")
@@ -44,7 +44,7 @@ def _(g: Any, input: Any, negative_slope: Any) -> Any:
 @op(method=False, inplace=True)
 def elu(xp: Any, input: Array, alpha: float = 1.0) -> Array:
     """`input` where positive, `alpha * (exp(input) - 1)` elsewhere (Clevert et al. 2016)."""
-    return xp.where(input > 0, input, alpha * xp.expm1(xp.minimum(input, 0)))
+    return xp.where(input > 0, input, alpha * xp.expm1(xp.minimum(input, 0))).astype(input.dtype, copy=False)
 
 
 @elu.vjp("input")
@@ -56,7 +56,7 @@ def _(g: Any, input: Any, alpha: Any) -> Any:
 def softplus(xp: Any, input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """`log(1 + exp(beta * input)) / beta`; the input itself where `beta * input` exceeds the threshold."""
     scaled = input * beta
-    return xp.where(scaled > threshold, input, xp.logaddexp(scaled, 0).astype(input.dtype) / beta)
+    return xp.where(scaled > threshold, input, xp.logaddexp(scaled, 0) / beta).astype(input.dtype, copy=False)
 
 
 @softplus.vjp("input")
@@ -84,7 +84,8 @@ def gelu(xp: Any, input: Array, *, approximate: str = "none") -> Array:
         return (input * 0.5 * (1 + scipy_special(xp).erf(input * math.sqrt(0.5)))).astype(input.dtype)
     if approximate != "tanh":
         raise RuntimeError(f"approximate argument must be either none or tanh, got '{approximate}'")
-    return 0.5 * input * (1 + xp.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)))
+    level = xp.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input**3))
+    return (0.5 * input * (1 + level)).astype(input.dtype, copy=False)
 
 
 @gelu.vjp("input")
