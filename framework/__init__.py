@@ -122,7 +122,9 @@ _RENAMED = {
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
 }
-_SUBMODULES = ("autograd", "data", "nn", "ops", "optim", "serialization", "special", "fft", "linalg", "signal")
+_SUBMODULES = (
+    "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal", "special",
+)  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]
 

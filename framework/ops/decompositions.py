@@ -82,34 +82,31 @@ def explained(name: str, problem: str) -> Iterator[None]:
 
 
 @op(method=False)
-def _cholesky(xp: Any, input: Array) -> Array:
-    """The lower factor; only the lower triangle is read."""
-    with explained(
-        "linalg.cholesky", "The factorization could not be completed because the input is not positive-definite"
-    ):
-        return xp.linalg.cholesky(input)
+def _cholesky(xp: Any, input: Array, upper: bool) -> Array:
+    """The triangular factor; only that triangle is read."""
+    with explained("linalg.cholesky", "The factorization failed because the input is not positive-definite"):
+        return adjoint(xp.linalg.cholesky(adjoint(input))) if upper else xp.linalg.cholesky(input)
 
 
 @_cholesky.vjp("input")
-def _(g: Any, out: Any) -> Any:
+def _(g: Any, out: Any, upper: Any) -> Any:
     from framework.ops.solvers import solve_triangular
 
-    phi = _hermitian_from_lower(matmul(adjoint(out), g))
-    left = solve_triangular(adjoint(out), phi, upper=True)
-    return solve_triangular(out, left, upper=False, left=False)
+    lower, g = (adjoint(out), adjoint(g)) if upper else (out, g)
+    phi = _hermitian_from_lower(matmul(adjoint(lower), g))
+    left = solve_triangular(adjoint(lower), phi, upper=True)
+    return solve_triangular(lower, left, upper=False, left=False)
 
 
 def _hermitian_from_lower(matrix: Any) -> Any:
-    """Half the lower triangle and its mirror image; the real part on the diagonal."""
-    below = tril(matrix, -1)
-    return e.add(e.mul(e.add(below, adjoint(below)), 0.5), on_diagonal(e.mul(e.real(diagonal(matrix, 0, -2, -1)), 0.5)))
+    """Half the lower triangle, and half its mirror image above."""
+    return e.mul(e.add(tril(matrix), adjoint(tril(matrix, -1))), 0.5)
 
 
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """The triangular factor of a positive-definite matrix: A = L L^H (or U^H U with `upper`)."""
     check_matrix("linalg.cholesky", A, True)
-    result = adjoint(_cholesky(adjoint(A))) if upper else _cholesky(A)
-    return result if out is None else out.copy_(result)
+    return _cholesky(A, upper) if out is None else _cholesky(A, upper, out=out)
 
 
 # -- QR ----------------------------------------------------------------------------------------------------------------

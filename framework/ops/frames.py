@@ -84,11 +84,10 @@ def istft(
     if spectra.shape[-1] != (n_fft // 2 + 1 if half else n_fft):
         raise RuntimeError(f"istft: {spectra.shape[-1]} frequencies do not fit n_fft={n_fft}, onesided={half}")
     norm = "ortho" if normalized else None
-    if half:
-        frames = irfft(spectra, n_fft, norm=norm)
-    else:
+    if return_complex:
         frames = ifft(spectra, norm=norm)
-        frames = frames if return_complex else e.real(frames)
+    else:  # of a real signal half the spectrum says all
+        frames = irfft(narrow(spectra, -1, 0, n_fft // 2 + 1), n_fft, norm=norm)
     weights = _window("istft", window, width, n_fft, frames)
     if weights is None:
         weights = like(np.ones(n_fft, frames.real._data.dtype), frames)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
@@ -394,6 +395,8 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 
 
 def _added(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    if CATEGORY[input._data.dtype] < FLOATING:  # whole numbers stay whole
+        beta, alpha = int(beta), int(alpha)
     product = product if alpha == 1 else e.mul(product, alpha)
     if beta == 0:  # not even a NaN of the input counts
         return expand(product, np.broadcast_shapes(tuple(input.shape), tuple(product.shape)))

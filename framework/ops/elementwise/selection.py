@@ -18,12 +18,12 @@ def _where(xp: Any, condition: Array, input: Array, other: Array) -> Array:
 
 @_where.vjp("input")
 def _(g: Any, condition: Any) -> Any:
-    return _where(condition, g, 0 * g)
+    return _where(condition, g, 0)
 
 
 @_where.vjp("other")
 def _(g: Any, condition: Any) -> Any:
-    return _where(condition, 0 * g, g)
+    return _where(condition, 0, g)
 
 
 @op(kind="promote", method=False)
@@ -88,12 +88,12 @@ def masked_fill(xp: Any, input: Array, mask: Array, value: Array) -> Array:
 
 @masked_fill.vjp("input")
 def _(g: Any, mask: Any) -> Any:
-    return _where(mask, 0 * g, g)
+    return _where(mask, 0, g)
 
 
 @masked_fill.vjp("value")
 def _(g: Any, mask: Any) -> Any:
-    return _where(mask, g, 0 * g)
+    return _where(mask, g, 0)
 
 
 @op(kind="promote", method=False)
