@@ -79,7 +79,7 @@ def _tables() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         for letter in (code, code.lower()):
             for base in bases:
                 shares[NUCLEOTIDES.index(base), ord(letter)] = 1 / len(bases)
-    return shares, shares.any(0)
+    return shares, shares.max(0) > 0
 
 
 _SHARES, _KNOWN = _tables()

@@ -415,7 +415,8 @@ def _write_out(out: Tensor, result: Any, name: str) -> Tensor:
     have, want = out._data.dtype, result._data.dtype
     if have != want and (TABLE[name].kind is None or CATEGORY[want] > CATEGORY[have]):
         raise RuntimeError(
-            f"{name.lstrip('_')}(): Expected out tensor to have dtype {result.dtype.name}, but got {out.dtype.name} instead"
+            f"{name.lstrip('_')}(): Expected out tensor to have dtype {result.dtype.name}, but got {out.dtype.name} "
+            "instead"
         )
     if out.shape != result.shape:
         if out.numel():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import framework as vh
-import framework.nn.functional  # noqa: F401
+import framework.nn.functional
 from framework.autograd import gradcheck, gradgradcheck
 
 torch = pytest.importorskip("torch")

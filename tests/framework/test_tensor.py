@@ -128,7 +128,7 @@ def test_errors_say_what_was_wrong() -> None:
         vh.ones(2).sum(3)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         vh.ones(2, 3) @ vh.ones(2, 3)
-    with pytest.raises(RuntimeError, match="size of tensor|broadcast|operands"):
+    with pytest.raises(RuntimeError, match="must match the size of tensor b"):
         vh.ones(2) + vh.ones(3)
     with pytest.raises(RuntimeError, match="detach"):
         vh.ones(2, requires_grad=True).numpy()
