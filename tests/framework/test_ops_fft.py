@@ -85,3 +85,47 @@ def test_bad_input_is_refused() -> None:
         vh.fft.fftn(vh.ones(2, 2), dim=(0, 0))
     with pytest.raises(IndexError):
         vh.fft.fft(x, dim=2)
+
+
+WINDOWS: list[tuple[str, dict[str, Any]]] = [
+    ("hann", {}), ("hamming", {}), ("blackman", {}), ("nuttall", {}), ("bartlett", {}), ("cosine", {}),
+    ("gaussian", {"std": 2.0}), ("exponential", {"tau": 3.0}), ("kaiser", {"beta": 5.0}),
+    ("general_cosine", {"a": [0.4, 0.5, 0.1]}), ("general_hamming", {"alpha": 0.6}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments"), WINDOWS, ids=[name for name, _ in WINDOWS])
+def test_windows(name: str, arguments: dict[str, Any]) -> None:
+    for length in (0, 1, 6, 9):
+        for sym in (False, True):
+            ours = getattr(vh.signal.windows, name)(length, sym=sym, dtype=vh.float64, **arguments)
+            theirs = getattr(torch.signal.windows, name)(length, sym=sym, dtype=torch.float64, **arguments)
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-12)
+    np.testing.assert_allclose(vh.hann_window(8).numpy(), torch.hann_window(8).numpy(), atol=1e-6)
+    np.testing.assert_allclose(vh.kaiser_window(8).numpy(), torch.kaiser_window(8).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"normalized": True}, {"center": False}, {"onesided": False}], ids=str)
+def test_spectra_of_frames(arguments: dict[str, Any]) -> None:
+    array = np.random.default_rng(0).standard_normal((2, 40))
+
+    def run(module: Any) -> list[Any]:
+        x, window = module.tensor(array).requires_grad_(), module.hann_window(6, dtype=module.float64)
+        out = module.stft(x, 8, 3, 6, window, return_complex=True, **arguments)
+        out.abs().square().square().sum().backward()
+        return [out.detach().numpy(), x.grad.numpy()]
+
+    for ours, theirs in zip(run(vh), run(torch)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-9)
+
+
+def test_a_signal_comes_back_from_its_frames() -> None:
+    signal = vh.tensor(np.random.default_rng(0).standard_normal(50)).requires_grad_()
+    window = vh.hann_window(8, dtype=vh.float64)
+    spectra = vh.stft(signal, 8, 2, window=window, return_complex=True)
+    back = vh.istft(spectra, 8, 2, window=window, length=50)
+    np.testing.assert_allclose(back.detach().numpy(), signal.detach().numpy(), atol=1e-12)
+    back.square().sum().backward()
+    np.testing.assert_allclose(signal.grad.numpy(), 2 * signal.detach().numpy(), atol=1e-10)
+    with pytest.raises(RuntimeError, match="no frame"):
+        vh.istft(spectra, 8, 8, window=window)
