@@ -17,6 +17,7 @@ from framework.core.dtype import (
     int64,
     uint8,
 )
+from framework.core.modes import GRAD, modes
 from framework.core.op import TABLE, Op
 from framework.core.tensor import Tensor
 from framework.core.views import inplace
@@ -228,9 +229,12 @@ def _matrix(self: Tensor) -> Tensor:
 
 
 def _fill(self: Tensor, value: Any) -> Tensor:
-    """Every element set to one value."""
-    from framework.core.views import write
+    """Every element set to one value; a tensor with a history keeps one, in which it counts for nothing."""
+    from framework.core.views import check_writable, commit, write
 
+    if self._edge is not None and modes.flags & GRAD:
+        check_writable(self)
+        return commit(self, twins.fill(self, value))
     return write(self, value)
 
 

@@ -25,11 +25,11 @@ def norm_act(
     wide = input if input.dtype.itemsize >= 4 else input.astype(np.float32)
     axes = tuple(range(2, input.ndim))
     per_channel = math.prod(input.shape[2:])
-    total = wide.sum(axes).reshape(count, groups, -1).sum(2)
+    total = wide.sum(axes).reshape(count, groups, channels // groups).sum(2)
     mu = total / (per_channel * channels // groups)
     spread = xp.repeat(mu, channels // groups, axis=1).reshape(count, channels, *(1,) * len(axes))
     centred = wide - spread
-    square = (centred * centred).sum(axes).reshape(count, groups, -1).sum(2)
+    square = (centred * centred).sum(axes).reshape(count, groups, channels // groups).sum(2)
     rstd = 1 / xp.sqrt(square / (per_channel * channels // groups) + eps)
     scale = xp.repeat(rstd, channels // groups, axis=1)
     if weight is not None:
@@ -97,7 +97,7 @@ def norm_act_grad(
 def _composite(input: Any, weight: Any, bias: Any, groups: int, eps: float, slope: float) -> Any:
     """norm_act in simple ops: what the fused op means, and its road to higher derivatives."""
     count, channels = input.shape[:2]
-    rows = reshape(input, count, groups, -1)
+    rows = reshape(input, count, groups, math.prod(input.shape[1:]) // groups)
     centred = e.sub(rows, mean(rows, 2, True))
     normal = e.mul(centred, e.rsqrt(e.add(mean(e.mul(centred, centred), 2, True), eps)))
     y = reshape(normal, *input.shape)

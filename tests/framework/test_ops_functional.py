@@ -359,3 +359,7 @@ def test_activations_keep_half_precision(name: str, kind: str) -> None:
 
 def test_triangles_of_booleans() -> None:
     assert_same_values(lambda m: [m.tril(m.ones(3, 3, dtype=m.bool)), m.triu(m.ones(3, 3, dtype=m.int8), 1)], [])
+
+
+def test_group_norm_of_no_samples() -> None:
+    assert_same(lambda m, a, w: m.nn.functional.group_norm(a, 1, w), uniform([(0, 4, 2), (4,)]))

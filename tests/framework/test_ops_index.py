@@ -178,3 +178,13 @@ def test_what_torch_refuses_is_refused_alike(call: Callable[[Any], Any]) -> None
         call(torch)
     with pytest.raises(type(theirs.value)):
         call(vh)
+
+
+def test_filling_keeps_a_history_in_which_the_old_values_count_for_nothing() -> None:
+    def function(m: Any, a: Any, b: Any) -> Any:
+        hidden = a * 2
+        hidden[1].zero_()
+        hidden[:, 0].fill_(b.sum())
+        return hidden, (a * 3).zero_()
+
+    assert_same(function, uniform([(3, 4), (2,)]), second=False)
