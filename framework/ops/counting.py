@@ -135,6 +135,11 @@ def histogramdd(
     points = input._data.reshape(-1, input.shape[-1])
     count = points.shape[1]
     bins = [bins] * count if isinstance(bins, int) else list(bins)
+    if len(bins) != count:
+        raise RuntimeError(
+            "histogramdd: The size of bins must be equal to the innermost dimension of the input: "
+            f"{len(bins)} and {count}"
+        )
     edges = []
     for axis, each in enumerate(bins):
         if isinstance(each, int):
@@ -162,6 +167,21 @@ def histogramdd(
         for axis, edge in enumerate(edges):
             hist = hist / np.diff(edge).reshape([-1 if axis == other else 1 for other in np.arange(count)])
     return like(hist, input), [like(edge, input) for edge in edges]
+
+
+def unravel_index(indices: Any, shape: Any) -> tuple[Any, ...]:
+    """The coordinates in a tensor of `shape` of places in its flattened form."""
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if CATEGORY[indices._data.dtype] != 1:
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype.name}")
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    rest = indices._data
+    coordinates = []
+    for size in reversed(sizes):
+        coordinates.append(like(rest % max(size, 1), indices))
+        rest = rest // max(size, 1)
+    return tuple(reversed(coordinates))
 
 
 def _range(values: Any) -> tuple[float, float]:

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from framework.ops import decompositions, solvers
+from framework.ops import elementwise as e
 from framework.ops.decompositions import adjoint, check_matrix
+from framework.ops.linalg import matmul
 from framework.ops.scan import like
 
 
@@ -30,6 +32,24 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> SVD:
         )
     U, S, Vh = decompositions.svd(input, not some)
     return SVD(U, S, adjoint(Vh))
+
+
+def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> SVD:
+    """The `q` largest singular values of A - M and their vectors, by random projection (Halko et al. 2009)."""
+    from framework.ops.random import randn
+
+    rank, turns = 6 if q is None else q, 2 if niter is None else niter
+    source = A if M is None else e.sub(A, M)
+    wide = source.shape[-2] < source.shape[-1]
+    source = adjoint(source) if wide else source
+    found = matmul(source, randn(source.shape[-1], rank, dtype=source.dtype, device=source.device))
+    basis = decompositions.qr(found).Q
+    for _ in range(turns):
+        basis = decompositions.qr(matmul(adjoint(source), basis)).Q
+        basis = decompositions.qr(matmul(source, basis)).Q
+    U, S, Vh = decompositions.svd(matmul(adjoint(basis), source), False)
+    U, V = matmul(basis, U), adjoint(Vh)
+    return SVD(V, S, U) if wide else SVD(U, S, V)
 
 
 def qr(input: Any, some: bool = True) -> decompositions.QR:

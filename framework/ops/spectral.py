@@ -230,9 +230,7 @@ def _prepare(name: str, input: Any, n: Any, dim: Dims) -> tuple[Any, tuple[int, 
             raise RuntimeError(f"Got shape with {len(sizes)} values but input tensor only has {input.ndim} dimensions.")
     chosen = (dim,) if isinstance(dim, int) else tuple(dim)
     if not input.ndim and (chosen or sizes):
-        check_dim(chosen[0] if chosen else 0, 0)
-        if name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
-            input = input.reshape(1)
+        raise IndexError(f"{name}: Dimension specified as {chosen[0] if chosen else -1} but tensor has no dimensions")
     dims = tuple(check_dim(each, input.ndim) for each in chosen)
     if len(set(dims)) != len(dims):
         raise RuntimeError("FFT dims must be unique")

@@ -107,6 +107,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if input.ndim > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.ndim}")
     rows = input.reshape(1, -1) if input.ndim < 2 else input
+    _check_weights("fweights", fweights, rows.shape[1], "integral", 1)
+    _check_weights("aweights", aweights, rows.shape[1], "floating point", FLOATING)
     weights = fweights
     if aweights is not None:
         weights = aweights if fweights is None else e.mul(fweights, aweights)
@@ -124,6 +126,23 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     weighted = rows if weights is None else e.mul(rows, weights)
     result = e.true_divide(matmul(weighted, e.conj(transpose(rows, 0, 1))), norm)
     return result.reshape(()) if rows.shape[0] == 1 else result
+
+
+def _check_weights(name: str, weights: Any, count: int, kind: str, category: int) -> None:
+    """RuntimeError for weights of observations that are not a vector of the right type, length and sign."""
+    if weights is None:
+        return
+    if weights.ndim > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {weights.ndim}")
+    if CATEGORY[weights._data.dtype] != category:
+        raise RuntimeError(f"cov(): expected {name} to have {kind} dtype but got {weights.dtype.name}")
+    if weights.numel() != count:
+        raise RuntimeError(
+            f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+            f"{weights.numel()} != {count}"
+        )
+    if weights.numel() and weights._data.min() < 0:
+        raise RuntimeError(f"cov(): {name} cannot be negative")
 
 
 def _mean(rows: Any) -> Any:

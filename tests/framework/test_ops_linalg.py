@@ -153,6 +153,14 @@ def test_determinant_of_a_singular_matrix_has_its_cofactors_as_gradient() -> Non
     np.testing.assert_allclose(tensor.grad.numpy(), signs * minors, atol=1e-9)
 
 
+def test_random_projection_finds_the_largest_singular_values() -> None:
+    stream = np.random.default_rng(0)
+    array = stream.standard_normal((9, 2)) @ stream.standard_normal((2, 7))
+    for matrix in (array, array.T):
+        U, S, V = vh.svd_lowrank(vh.tensor(matrix), q=2)
+        np.testing.assert_allclose((U * S @ V.T).numpy(), matrix, atol=1e-9)
+
+
 def test_indefinite_factors_solve() -> None:
     stream = np.random.default_rng(0)
     array = symmetric(vh.tensor(stream.standard_normal((2, 4, 4))))

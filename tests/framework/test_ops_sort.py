@@ -150,6 +150,10 @@ def test_histograms() -> None:
         np.testing.assert_allclose(ours.bin_edges.numpy(), theirs.bin_edges.numpy(), atol=1e-12)
 
 
+def test_coordinates_of_places() -> None:
+    both(lambda m, a: m.unravel_index(a, (3, 4, 5)), np.array([[0, 59], [21, 7]]))
+
+
 def test_scalars_and_empty_tensors() -> None:
     for name in ("sort", "cummax", "median", "mode", "kthvalue", "topk"):
         arguments = {"kthvalue": (1, 0), "topk": (1, 0)}.get(name, (0,))
