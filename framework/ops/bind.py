@@ -80,7 +80,7 @@ _METHODS = {
     sort: "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
     counting: "histogram unique unique_consecutive",
     statistics: "nansum nanmean aminmax dist cov corrcoef",
-    reduce: "sum mean var std max min cumsum sum_to_size",
+    reduce: "sum mean prod var std max min cumsum sum_to_size",
     shape: (
         "reshape reshape_as view permute transpose t movedim swapaxes squeeze expand broadcast_to expand_as view_as "
         "flatten unflatten ravel adjoint narrow select unbind split split_with_sizes tensor_split hsplit vsplit dsplit "

@@ -52,22 +52,46 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
     return e.true_divide(_sum(input, dim, keepdim), _count(input.shape, dim))
 
 
-@op
-def prod(xp: Any, input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+    """The product over one dimension, or all; booleans and integers multiply in int64."""
+    if dtype is not None:
+        input = e.to_dtype(input, dtype)
+    return _prod(input, dim, keepdim) if out is None else _prod(input, dim, keepdim, out=out)
+
+
+@op(method=False)
+def _prod(xp: Any, input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """The product over one dimension, or all."""
     kind = {"dtype": np.int64} if CATEGORY[input.dtype] < FLOATING else {}
     return input.prod(_axes(dim, input.ndim), keepdims=keepdim, **kind)
 
 
-@prod.vjp("input")
+@_prod.vjp("input")
 def _(g: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
-    ndim = input.ndim
-    zeros = e.eq(input, 0)
-    count = _restore(_sum(zeros, dim, True), None, True, ndim)
-    filled = e.where(zeros, 1, input)
-    rest = prod(filled, dim, True)
-    each = e.where(e.eq(count, 0), e.div(rest, filled), e.where(e.logical_and(e.eq(count, 1), zeros), rest, 0 * filled))
-    return e.mul(_restore(g, dim, keepdim, ndim), e.conj(each))
+    upstream = _restore(g, dim, keepdim, input.ndim)
+    values = getattr(input, "_data", input)
+    if not (values == 0).any():
+        return e.mul(upstream, e.conj(e.div(_restore(out, dim, keepdim, input.ndim), input)))
+    if dim is None or not input.ndim:
+        others = _products_of_others(input.reshape(-1), 0).reshape(tuple(input.shape))
+    else:
+        others = _products_of_others(input, check_dim(dim, input.ndim))
+    return e.mul(upstream, e.conj(others))
+
+
+def _products_of_others(input: Any, axis: int) -> Any:
+    """For each element the product of all others along a dimension, right to any order where some are zero."""
+    from framework.ops.scan import cumprod
+    from framework.ops.shape import cat, flip, narrow
+
+    length = input.shape[axis]
+    one = np.ones(
+        tuple(1 if number == axis else n for number, n in enumerate(input.shape)), getattr(input, "_data", input).dtype
+    )
+    first: Any = type(input)._wrap(one) if hasattr(input, "_data") else one
+    before = cumprod(cat([first, narrow(input, axis, 0, length - 1)], axis), axis)
+    after = flip(cumprod(cat([first, narrow(flip(input, axis), axis, 0, length - 1)], axis), axis), axis)
+    return e.mul(before, after)
 
 
 def var(

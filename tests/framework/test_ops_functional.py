@@ -363,3 +363,10 @@ def test_triangles_of_booleans() -> None:
 
 def test_group_norm_of_no_samples() -> None:
     assert_same(lambda m, a, w: m.nn.functional.group_norm(a, 1, w), uniform([(0, 4, 2), (4,)]))
+
+
+def test_products_with_zeros_have_two_right_derivatives() -> None:
+    values = uniform([(3, 4)])[0]
+    values[0, 1] = values[2, 1] = values[1, 3] = 0
+    assert_same(lambda m, a: [a.prod(), a.prod(0), a.prod(1, keepdim=True)], [values])
+    assert_same_values(lambda m, a: [m.prod(a > 0, dtype=m.float32), m.prod(a, 1, dtype=m.float64)], [values])
