@@ -1,0 +1,85 @@
+"""The way from a tensor to values outside: Python numbers, NumPy, DLPack, print."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from framework.core.device import device
+
+
+class Values:
+    """What a tensor can be converted to; Tensor's part that looks outward."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _data: Any
+        _edge: Any
+
+        @property
+        def device(self) -> device: ...
+
+    def item(self) -> Any:
+        """The only element as a Python number; RuntimeError when there are more."""
+        if self._data.size != 1:
+            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
+        return self._data.item() if self._data.dtype.kind != "V" else float(self._data.reshape(()))
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        array = self._data if self._data.dtype.kind != "V" else self._data.astype(np.float32)
+        return array.tolist()
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self._data.reshape(-1)[0])
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._data.size != 1 or self._data.dtype.kind not in "iu":
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __repr__(self) -> str:
+        from framework.core.printing import describe
+
+        return describe(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self._data.size == 1 else repr(self)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """The same memory as a NumPy array; `force` detaches and copies to the CPU where that is needed."""
+        if self._edge is not None and not force:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if type(self._data) is not np.ndarray:
+            if not force:
+                raise TypeError(
+                    f"can't convert a {self.device} tensor to numpy: call .cpu() first to copy it to host memory"
+                )
+            return np.asarray(self._data.get())
+        return self._data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        if copy is False and dtype is not None and np.dtype(dtype) != array.dtype:
+            raise ValueError(f"a conversion from {array.dtype} to {np.dtype(dtype)} needs a copy")
+        return np.array(array, dtype=dtype, copy=True if copy else None)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self._edge is not None:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._data.__dlpack_device__()
