@@ -9,10 +9,10 @@ PACKAGES := framework medimg bio app pipelines
 SOURCES := $(PACKAGES) tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test lint format bench docs wheel system clean
+.PHONY: help demo app test lint format bench conformance docs wheel system clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/.core  ## train on real scans, finish a contouring, write NIfTI, DICOM SEG and a report
 	$(BIN)/voxhelix demo
@@ -36,6 +36,10 @@ bench: $(VENV)/.test  ## speed beside PyTorch (installs it), printed as tables
 	$(PIP) install --quiet torch==2.13.0
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/conv3d.py
+
+conformance: $(VENV)/.test  ## PyTorch's operator database against the core (installs PyTorch)
+	$(PIP) install --quiet torch==2.13.0 expecttest
+	$(BIN)/python tests/conformance/ratchet.py
 
 docs: $(VENV)/.docs  ## the documentation, in site/
 	$(BIN)/mkdocs build --strict
