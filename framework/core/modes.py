@@ -83,10 +83,11 @@ class detect_anomaly(_Mode, metaclass=_Decorating):  # noqa: N801
 
 
 class set_grad_enabled(_Mode):  # noqa: N801
-    """Record or not, by a flag; acts at once and, as a context manager, is undone at the end."""
+    """Record or not, by a flag; acts at once and, as a context manager or decorator, is undone at the end."""
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
+        self._mode = mode
         self._before = modes.flags
         modes.flags = modes.flags | GRAD if mode else modes.flags & ~GRAD
 
@@ -95,6 +96,17 @@ class set_grad_enabled(_Mode):  # noqa: N801
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         modes.flags = self._before
+
+    def __call__(self, function: F) -> F:
+        modes.flags = self._before
+        mode = self._mode
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with set_grad_enabled(mode):
+                return function(*args, **kwargs)
+
+        return wrapped  # type: ignore[return-value]
 
 
 def is_grad_enabled() -> bool:

@@ -93,6 +93,23 @@ def test_no_grad_records_nothing() -> None:
         y.requires_grad_()
 
 
+def test_recording_by_a_flag() -> None:
+    x = leaf(1)
+    with vh.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+
+    @vh.set_grad_enabled(False)
+    def plain() -> vh.Tensor:
+        return x * 2
+
+    assert vh.is_grad_enabled()
+    assert not plain().requires_grad
+    vh.set_grad_enabled(False)
+    assert not vh.is_grad_enabled()
+    vh.set_grad_enabled(True)
+    assert (x * 2).requires_grad
+
+
 def test_grad_returns_only_what_is_asked() -> None:
     x, y = leaf(2), leaf(3)
     z = x * x * y
