@@ -10,16 +10,27 @@ _HOMES = {
     "modules.conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
     "modules.linear": "Identity Linear Bilinear Flatten Unflatten",
     "modules.norm": "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d NormAct "
-    "GroupNorm LayerNorm",
+    "GroupNorm LayerNorm RMSNorm LocalResponseNorm",
     "modules.activation": "ReLU ReLU6 SiLU Mish SELU Hardsigmoid Hardswish Sigmoid LogSigmoid Tanh Softsign LeakyReLU "
-    "ELU GELU Softplus Hardtanh PReLU Softmax LogSoftmax Softmin",
+    "ELU GELU Softplus Hardtanh PReLU Softmax LogSoftmax Softmin "
+    "Softmax2d CELU GLU Hardshrink Softshrink Tanhshrink Threshold RReLU",
     "modules.dropout": "Dropout Dropout1d Dropout2d Dropout3d",
     "modules.pooling": "MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d "
     "AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d",
+    "modules.pooling_variants": "AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d LPPool1d LPPool2d LPPool3d "
+    "MaxUnpool1d MaxUnpool2d MaxUnpool3d FractionalMaxPool2d FractionalMaxPool3d",
+    "modules.padding": "ConstantPad1d ConstantPad2d ConstantPad3d ZeroPad1d ZeroPad2d ZeroPad3d "
+    "ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d "
+    "CircularPad1d CircularPad2d CircularPad3d",
     "modules.resample": "Upsample",
-    "modules.embedding": "Embedding",
+    "modules.rearrange": "PixelShuffle PixelUnshuffle ChannelShuffle Unfold Fold",
+    "modules.distance": "PairwiseDistance CosineSimilarity",
+    "modules.embedding": "Embedding EmbeddingBag",
     "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss "
     "BCEWithLogitsLoss",
+    "modules.loss_margin": "MarginRankingLoss HingeEmbeddingLoss CosineEmbeddingLoss SoftMarginLoss MultiMarginLoss "
+    "MultiLabelMarginLoss MultiLabelSoftMarginLoss TripletMarginLoss TripletMarginWithDistanceLoss",
+    "modules.loss_likelihood": "PoissonNLLLoss GaussianNLLLoss CTCLoss",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _MODULES = ("functional", "init", "utils", "modules", "parameter")
