@@ -1,0 +1,57 @@
+"""Averaged stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import framework
+from framework.core.tensor import Tensor
+from framework.optim.elementwise import ElementwiseOptimizer, check, decayed
+
+
+class ASGD(ElementwiseOptimizer):
+    """p = (1 - lambd eta) p - eta g; "ax" is the mean of p from step `t0` on (Polyak & Juditsky 1992).
+
+    State: "step", "eta" = lr / (1 + lambd lr t)^alpha, "mu" (the weight of p in the mean), "ax".
+    """
+
+    _kept = ("ax",)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        check(lr, (weight_decay >= 0, f"Invalid weight_decay value: {weight_decay}"))
+        defaults = {
+            "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "maximize": maximize,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _start(self, param: Tensor, group: dict[str, Any]) -> None:
+        super()._start(param, group)
+        self.state[param]["eta"] = framework.tensor(float(group["lr"]))
+        self.state[param]["mu"] = framework.tensor(1.0)
+
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[float, float]:
+        lr, now = float(group["lr"]), (float(state["eta"]), float(state["mu"]))
+        state["eta"] = framework.tensor(lr / (1 + group["lambd"] * lr * step) ** group["alpha"])
+        state["mu"] = framework.tensor(1 / max(1, step - group["t0"]))
+        return now
+
+    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: tuple[float, float], group: dict[str, Any]) -> None:
+        kind, ax, (eta, mu) = p.dtype.type, kept["ax"], factors
+        g = decayed(g, p, group["weight_decay"])
+        p *= kind(1 - group["lambd"] * eta)
+        p -= g * kind(eta)
+        if mu == 1:
+            ax[...] = p
+        else:
+            ax += (p - ax) * kind(mu)

@@ -1,0 +1,50 @@
+"""Resilient backpropagation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import framework
+from framework.core.device import array_module
+from framework.core.tensor import Tensor
+from framework.optim.elementwise import ElementwiseOptimizer, check
+
+
+class Rprop(ElementwiseOptimizer):
+    """Each element steps by its own size, which grows while its gradient keeps its sign (Riedmiller & Braun 1993).
+
+    Where the sign turned the size shrinks, and the element waits one step. For full batches.
+    State: "step", "prev" (the last gradient), "step_size".
+    """
+
+    _kept = ("prev", "step_size")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        maximize: bool = False,
+    ) -> None:
+        check(lr, (0 < etas[0] < 1 < etas[1], f"Invalid eta values: {etas[0]}, {etas[1]}"))
+        super().__init__(params, {"lr": lr, "etas": tuple(etas), "step_sizes": tuple(step_sizes), "maximize": maximize})
+
+    def _start(self, param: Tensor, group: dict[str, Any]) -> None:
+        super()._start(param, group)
+        lr = float(group["lr"])
+        self.state[param]["step_size"] = framework.full_like(
+            param.detach(), complex(lr, lr) if param.is_complex() else lr
+        )
+
+    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
+        xp, kind, size = array_module(p), p.dtype.type, kept["step_size"]
+        agreement = g * kept["prev"]
+        shrink, grow = map(kind, group["etas"])
+        size *= xp.where(agreement > 0, grow, xp.where(agreement < 0, shrink, kind(1)))
+        size[...] = xp.clip(size, *map(kind, group["step_sizes"]))
+        g = xp.where(agreement < 0, kind(0), g)
+        p -= xp.sign(g) * size
+        kept["prev"][...] = g
