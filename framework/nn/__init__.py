@@ -26,6 +26,8 @@ _HOMES = {
     "modules.rearrange": "PixelShuffle PixelUnshuffle ChannelShuffle Unfold Fold",
     "modules.distance": "PairwiseDistance CosineSimilarity",
     "modules.embedding": "Embedding EmbeddingBag",
+    "modules.rnn": "RNN LSTM GRU RNNCell LSTMCell GRUCell",
+    "modules.attention": "MultiheadAttention",
     "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss "
     "BCEWithLogitsLoss",
     "modules.loss_margin": "MarginRankingLoss HingeEmbeddingLoss CosineEmbeddingLoss SoftMarginLoss MultiMarginLoss "

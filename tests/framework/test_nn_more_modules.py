@@ -7,7 +7,7 @@ import framework
 from framework import nn
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")]
 
 RNG = np.random.default_rng(0)
 
@@ -172,6 +172,56 @@ def test_module_equals_torch(name, args, kwargs, inputs):
     agree(ours, theirs, inputs, name)
 
 
+RECURRENT = [
+    ("RNN", (4, 5), {"num_layers": 2, "nonlinearity": "relu"}, (normal(3, 2, 4),)),
+    ("RNN", (4, 5), {"bidirectional": True, "bias": False}, (normal(3, 4), normal(2, 5))),
+    ("GRU", (4, 5), {"num_layers": 2, "bidirectional": True, "batch_first": True}, (normal(2, 3, 4),)),
+    ("GRU", (4, 5), {}, (normal(3, 2, 4), normal(1, 2, 5))),
+    ("LSTM", (4, 5), {"num_layers": 2, "bidirectional": True, "proj_size": 3}, (normal(3, 2, 4),)),
+    ("LSTM", (4, 5), {"batch_first": True, "bias": False}, (normal(3, 4),)),
+    ("RNNCell", (4, 5), {}, (normal(4),)),
+    ("RNNCell", (4, 5), {"nonlinearity": "relu", "bias": False}, (normal(2, 4), normal(2, 5))),
+    ("GRUCell", (4, 5), {}, (normal(2, 4), normal(2, 5))),
+    ("LSTMCell", (4, 5), {}, (normal(2, 4),)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "kwargs", "inputs"), RECURRENT, ids=[f"{n}-{i}" for i, (n, *_) in enumerate(RECURRENT)]
+)
+def test_recurrence_equals_torch(name, args, kwargs, inputs):
+    test_module_equals_torch(name, args, kwargs, inputs)
+
+
+def test_lstm_takes_up_its_states():
+    x, h, c = normal(3, 2, 4), normal(1, 2, 5), normal(1, 2, 5)
+    for name, arrays in (("LSTM", (x, h, c)), ("LSTMCell", (x[0], h[0], c[0]))):
+        ours, theirs = getattr(nn, name)(4, 5), getattr(torch.nn, name)(4, 5)
+        load_from_torch(ours, theirs)
+        x_, h_, c_ = (framework.from_numpy(a) for a in arrays)
+        t, u, v = (torch.from_numpy(a) for a in arrays)
+        for a, b in zip(flat(ours(x_, (h_, c_))), flat(theirs(t, (u, v))), strict=True):
+            same(a, b)
+
+
+ATTENTION = [
+    ({"embed_dim": 6, "num_heads": 2}, (normal(3, 2, 6), normal(4, 2, 6), normal(4, 2, 6))),
+    ({"embed_dim": 6, "num_heads": 3, "bias": False}, (normal(3, 6), normal(4, 6), normal(4, 6))),
+    (
+        {"embed_dim": 6, "num_heads": 2, "kdim": 5, "vdim": 4, "batch_first": True, "add_bias_kv": True},
+        (normal(2, 3, 6), normal(2, 4, 5), normal(2, 4, 4)),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "inputs"), ATTENTION)
+def test_attention_equals_torch(kwargs, inputs):
+    ours, theirs = nn.MultiheadAttention(**kwargs), torch.nn.MultiheadAttention(**kwargs)
+    assert repr(ours) == repr(theirs).replace("NonDynamicallyQuantizableLinear", "Linear")
+    load_from_torch(ours, theirs)
+    agree(ours, theirs, inputs)
+
+
 def test_rrelu_draws_slopes_in_training_only():
     x = -np.ones((50, 40), np.float32)
     ours = nn.RReLU(0.2, 0.4)
@@ -218,6 +268,12 @@ def test_bag_weights_equal_torch():
         (lambda: nn.MultiMarginLoss(p=3), "p == 1 and p == 2"),
         (lambda: nn.TripletMarginLoss(margin=0), "greater than 0"),
         (lambda: nn.TripletMarginWithDistanceLoss(margin=-1), "greater than 0"),
+        (lambda: nn.RNN(3, 4, nonlinearity="gelu"), "Unknown nonlinearity"),
+        (lambda: nn.LSTM(3, 4, proj_size=4), "smaller than hidden_size"),
+        (lambda: nn.GRU(3, 0), "hidden_size must be greater than zero"),
+        (lambda: nn.GRU(3, 4)(framework.zeros(3)), "2D or 3D"),
+        (lambda: nn.GRUCell(3, 4)(framework.zeros(2, 3), framework.zeros(2, 3)), "Expected hidden to be"),
+        (lambda: nn.MultiheadAttention(5, 2), "multiple of num_heads"),
         (lambda: nn.EmbeddingBag(4, 2, padding_idx=4), "must be within num_embeddings"),
         (lambda: nn.EmbeddingBag(4, 2, _weight=framework.zeros(4, 3)), "does not match"),
     ],
