@@ -14,6 +14,9 @@ _HOMES = {
     "adam_variants": "Adamax NAdam RAdam SparseAdam",
     "asgd": "ASGD",
     "rprop": "Rprop",
+    "adafactor": "Adafactor",
+    "muon": "Muon",
+    "lbfgs": "LBFGS",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -35,6 +35,12 @@ OPTIMIZERS = [
     ("Rprop", {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (0.05, 0.4), "maximize": True}),
     ("SparseAdam", {"lr": 1e-2}),
     ("SparseAdam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-4, "maximize": True}),
+    ("Adafactor", {"lr": 1e-2}),
+    ("Adafactor", {"lr": 0.1, "beta2_decay": -0.5, "d": 1.5, "weight_decay": 0.1, "maximize": True}),
+    ("Adafactor", {"lr": 0.5, "eps": (0.5, 2.0)}),
+    ("Muon", {"lr": 1e-3}),
+    ("Muon", {"lr": 0.1, "momentum": 0.5, "nesterov": False, "adjust_lr_fn": "match_rms_adamw"}),
+    ("Muon", {"lr": 0.1, "ns_coefficients": (2, -1.5, 0.5), "ns_steps": 3, "adjust_lr_fn": "original"}),
 ]
 IDS = [f"{name}-{i}" for i, (name, _) in enumerate(OPTIMIZERS)]
 each_configuration = pytest.mark.parametrize(("name", "settings"), OPTIMIZERS, ids=IDS)
@@ -211,6 +217,16 @@ WRONG = [
     ("SparseAdam", {"lr": 0}),
     ("SparseAdam", {"eps": 0}),
     ("SparseAdam", {"betas": (1.0, 0.0)}),
+    ("Adafactor", {"lr": -1}),
+    ("Adafactor", {"beta2_decay": 0.8}),
+    ("Adafactor", {"eps": (-1, 1e-3)}),
+    ("Adafactor", {"eps": (None, -1)}),
+    ("Adafactor", {"d": 0.5}),
+    ("Adafactor", {"weight_decay": -1}),
+    ("Muon", {"lr": -1}),
+    ("Muon", {"momentum": -1}),
+    ("Muon", {"weight_decay": -1}),
+    ("Muon", {"adjust_lr_fn": "other"}),
 ]
 
 
@@ -231,5 +247,88 @@ def test_other_refusals():
         optim.RMSprop([weight], lr=framework.ones(2))
     with pytest.raises(ValueError, match=r"Complex params at indices \[\[0, 1\]\]"):
         optim.SparseAdam([weight, nn.Parameter(framework.zeros(2, dtype=framework.complex64))])
+    with pytest.raises(ValueError, match="only supports 2D parameters"):
+        optim.Muon([weight])
     with pytest.raises(AttributeError, match="no attribute 'Adamantium'"):
         optim.Adamantium  # noqa: B018
+
+
+LBFGS = [
+    {},
+    {"lr": 0.5, "max_iter": 4, "history_size": 3},
+    {"line_search_fn": "strong_wolfe"},
+    {"line_search_fn": "strong_wolfe", "max_iter": 3, "max_eval": 5, "lr": 0.1},
+    {"line_search_fn": "strong_wolfe", "lr": 50.0, "max_iter": 2, "history_size": 2},
+]
+
+
+def bowl(library, settings, seed=0):
+    """A smooth convex loss of two parameters and a third without gradient; the optimizer and its closure."""
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal((3, 2)), rng.standard_normal(2), rng.standard_normal(2)
+    params = [library.nn.Parameter(library.from_numpy(value)) for value in values]
+    optimizer = library.optim.LBFGS(params, **settings)
+    factor = library.from_numpy(np.random.default_rng(7).standard_normal((5, 3)))
+
+    def closure():
+        optimizer.zero_grad()
+        out = factor @ params[0] + params[1]
+        loss = (out.exp() + (-2 * out).exp()).sum() + (params[0] ** 4).sum()
+        loss.backward()
+        return loss
+
+    return params, optimizer, closure
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("settings", LBFGS)
+def test_lbfgs_equals_torch(settings):
+    torch = pytest.importorskip("torch")
+    ours, optimizer, closure = bowl(framework, settings)
+    theirs, reference, their_closure = bowl(torch, settings)
+    for _ in range(4):
+        loss, wanted = optimizer.step(closure).item(), reference.step(their_closure).item()
+        assert loss == pytest.approx(wanted, rel=1e-7)
+        assert_close(ours, theirs, 1e-6)
+    state, other = optimizer.state[ours[0]], reference.state[theirs[0]]
+    assert state.keys() == other.keys()
+
+    again, resumed, closure = bowl(framework, settings, seed=3)
+    resumed.load_state_dict(converted(reference.state_dict(), framework))
+    take_values(again, theirs)
+    back, returned, back_closure = bowl(torch, settings, seed=4)
+    returned.load_state_dict(converted(optimizer.state_dict(), torch))
+    take_values(back, ours, torch)
+    for _ in range(2):
+        resumed.step(closure)
+        reference.step(their_closure)
+        returned.step(back_closure)
+    assert_close(again, theirs, 1e-6)
+    assert_close(back, theirs, 1e-6)
+
+
+@pytest.mark.parametrize("settings", LBFGS)
+def test_resumed_lbfgs_is_the_same_to_the_bit(settings):
+    params, optimizer, closure = bowl(framework, settings)
+    optimizer.step(closure)
+    again, resumed, same_closure = bowl(framework, settings, seed=3)
+    resumed.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    take_values(again, params)
+    optimizer.step(closure)
+    resumed.step(same_closure)
+    for p, q in zip(params, again, strict=True):
+        assert p.detach().numpy().tobytes() == q.detach().numpy().tobytes()
+
+
+def test_lbfgs_refuses_what_it_cannot_do():
+    weight = nn.Parameter(framework.zeros(2))
+    with pytest.raises(ValueError, match="per-parameter options"):
+        optim.LBFGS([{"params": [weight]}, {"params": [nn.Parameter(framework.zeros(1))]}])
+    with pytest.raises(ValueError, match="Invalid learning rate: -1"):
+        optim.LBFGS([weight], lr=-1)
+    with pytest.raises(ValueError, match="takes real parameters"):
+        optim.LBFGS([nn.Parameter(framework.zeros(2, dtype=framework.complex64))])
+    with pytest.raises(TypeError, match="give step\\(\\) a closure"):
+        optim.LBFGS([weight]).step()
+    with pytest.raises(RuntimeError, match="only 'strong_wolfe'"):
+        optim.LBFGS([weight], line_search_fn="other").step(lambda: weight.sum())
