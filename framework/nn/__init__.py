@@ -28,6 +28,8 @@ _HOMES = {
     "modules.embedding": "Embedding EmbeddingBag",
     "modules.rnn": "RNN LSTM GRU RNNCell LSTMCell GRUCell",
     "modules.attention": "MultiheadAttention",
+    "modules.transformer": "TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder TransformerDecoder "
+    "Transformer",
     "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss "
     "BCEWithLogitsLoss",
     "modules.loss_margin": "MarginRankingLoss HingeEmbeddingLoss CosineEmbeddingLoss SoftMarginLoss MultiMarginLoss "

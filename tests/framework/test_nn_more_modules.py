@@ -222,6 +222,42 @@ def test_attention_equals_torch(kwargs, inputs):
     agree(ours, theirs, inputs)
 
 
+PLAIN = {"d_model": 6, "nhead": 2, "dim_feedforward": 5, "dropout": 0.0}
+TRANSFORMERS = [
+    ("TransformerEncoderLayer", {}, (normal(3, 2, 6),)),
+    ("TransformerEncoderLayer", {"norm_first": True, "batch_first": True, "activation": "gelu"}, (normal(2, 3, 6),)),
+    ("TransformerDecoderLayer", {"bias": False}, (normal(3, 2, 6), normal(4, 2, 6))),
+    ("TransformerDecoderLayer", {"norm_first": True}, (normal(3, 6), normal(4, 6))),
+    ("Transformer", {"num_encoder_layers": 2, "num_decoder_layers": 1}, (normal(4, 2, 6), normal(3, 2, 6))),
+]
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
+@pytest.mark.parametrize(("name", "kwargs", "inputs"), TRANSFORMERS)
+def test_transformer_equals_torch(name, kwargs, inputs):
+    ours, theirs = getattr(nn, name)(**PLAIN, **kwargs), getattr(torch.nn, name)(**PLAIN, **kwargs)
+    assert repr(ours) == repr(theirs).replace("NonDynamicallyQuantizableLinear", "Linear")
+    load_from_torch(ours, theirs)
+    agree(ours, theirs, inputs)
+
+
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
+def test_masks_reach_every_attention():
+    ours, theirs = nn.Transformer(**PLAIN), torch.nn.Transformer(**PLAIN)
+    load_from_torch(ours, theirs)
+    padding = np.array([[False, False, True, True], [False, False, False, True]])
+
+    def call(library, module):
+        src, tgt = library.from_numpy(x), library.from_numpy(z)
+        mask, hidden = module.generate_square_subsequent_mask(3), library.from_numpy(padding)
+        return module(src, tgt, tgt_mask=mask.bool(), src_key_padding_mask=hidden, memory_key_padding_mask=hidden)
+
+    x, z = normal(4, 2, 6), normal(3, 2, 6)
+    same(call(framework, ours), call(torch, theirs))
+    with pytest.raises(RuntimeError, match="attn_mask"):  # the hint alone is no mask
+        ours(framework.from_numpy(x), framework.from_numpy(z), tgt_is_causal=True)
+
+
 def test_rrelu_draws_slopes_in_training_only():
     x = -np.ones((50, 40), np.float32)
     ours = nn.RReLU(0.2, 0.4)
