@@ -222,7 +222,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     else:
         loss = e.sub(xlogy(target, target), e.mul(target, input))
     if reduction == "batchmean":
-        return e.true_divide(sum(loss), input.shape[0])
+        return sum(loss) if input.ndim == 0 else e.true_divide(sum(loss), input.shape[0])
     return reduced(loss, reduction)
 
 

@@ -81,6 +81,8 @@ CASES = [
     ("PoissonNLLLoss", (), {"full": True}, (normal(3, 4), classes(6, 3, 4).astype(np.float32))),
     ("PoissonNLLLoss", (False,), {}, (np.exp(normal(3, 4)), classes(6, 3, 4).astype(np.float32))),
     ("GaussianNLLLoss", (), {"full": True}, (normal(3, 4), normal(3, 4), np.exp(normal(3, 4)))),
+    ("GaussianNLLLoss", (), {}, (normal(2, 3, 4), normal(2, 3, 4), np.exp(normal(2, 1, 4)))),
+    ("KLDivLoss", (), {"reduction": "batchmean"}, (np.array(-0.3, np.float32), np.array(0.4, np.float32))),
     ("CTCLoss", (), {}, (-np.exp(normal(8, 2, 4)), classes(3, 2, 3) + 1, np.array([8, 7]), np.array([3, 2]))),
     ("EmbeddingBag", (7, 3), {"mode": "sum"}, (classes(7, 4, 5),)),
     ("EmbeddingBag", (7, 3), {"mode": "max"}, (classes(7, 9), np.array([0, 4, 5]))),
