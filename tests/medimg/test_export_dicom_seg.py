@@ -343,9 +343,7 @@ def test_nothing_is_saved_where_the_proof_fails(axial, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_real_jpeg_2000_series(tmp_path):
     """A scanner's own study: compressed, its UIDs blanked, its labels stored with the other row direction."""
-    folder = Path("/work/shared/data/imaging/ct_dicom_totalseg")
-    if not folder.exists():
-        pytest.skip("TotalSegmentator's DICOM example is not on this machine")
+    folder = Path(__file__).resolve().parents[2] / "data_samples" / "ct_dicom"
     source = medimg.read(folder, series=1)
     labels = medimg.read(folder / "example_seg_dicom.nii.gz", units="label")
     keep = {5: "liver", 1: "spleen", 86: "autochthon_left", 79: "spinal_cord"}
