@@ -138,10 +138,6 @@ class Op:
 
         return register
 
-    @property
-    def differentiable(self) -> bool:
-        return bool(self.rules) or self.joint is not None
-
     # -- kernels ------------------------------------------------------------------------------------------------
 
     def kernel(self, xp: Any) -> Callable[..., Any]:

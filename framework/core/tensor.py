@@ -11,7 +11,6 @@ import numpy as np
 from framework.core.device import CPU, array_module, device, device_of, move
 from framework.core.dtype import FLOATING, FROM_NUMPY, DType, as_dtype
 from framework.core.layout import Layout, contiguous_format, is_arranged, strided
-from framework.core.modes import GRAD, modes
 from framework.core.node import AccumulateGrad, Cell, RemovableHandle
 from framework.core.values import Values
 
@@ -474,8 +473,3 @@ def check_dim(dim: int, ndim: int) -> int:
     if not -limit <= dim < limit:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
     return dim % limit
-
-
-def recording() -> bool:
-    """Whether operations of this thread record derivatives now."""
-    return bool(modes.flags & GRAD)

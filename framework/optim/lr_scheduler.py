@@ -35,7 +35,7 @@ class LRScheduler:
 
     def rate(self, step: int, base: float) -> float:
         """The learning rate after `step` steps of a group whose initial rate is `base`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define its rate")
 
     def get_lr(self) -> list[float]:
         """The rates that hold at the present step, one per group."""
