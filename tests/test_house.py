@@ -106,7 +106,9 @@ def test_wheel_holds_everything_and_leaves_site_packages_alone(tmp_path: Path) -
         "for name in sys.argv[1:]: importlib.import_module(name)\n"
         "print(framework.__file__)"
     )
-    ran = subprocess.run([python, "-W", "ignore", "-c", code, *names], capture_output=True, text=True, cwd=tmp_path)
+    ran = subprocess.run(
+        [python, "-I", "-W", "ignore", "-c", code, *names], capture_output=True, text=True, cwd=tmp_path
+    )
     assert ran.returncode == 0, ran.stderr
     assert "_voxhelix" in ran.stdout
     version = subprocess.run([environment / "bin" / "voxhelix", "--version", "--bare"], capture_output=True, text=True)
