@@ -89,6 +89,10 @@ _PLACES = {
     "framework.ops.linalg": "matmul mm bmm mv dot outer addmm baddbmm einsum tril triu",
     "framework.ops.attention": "softmax log_softmax",
     "framework.ops.conv": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d",
+    "framework.amp.autocast": (
+        "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
+        "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache"
+    ),
     "framework.serialization": "save_file load_file",
     "framework.backends.cpu.threads": "set_num_threads get_num_threads",
 }
@@ -125,7 +129,7 @@ _RENAMED = {
     "cdouble": ("framework.core.dtype", "complex128"),
 }
 _SUBMODULES = (
-    "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal", "special",
+    "amp", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal", "special",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from framework.core.modes import ANOMALY, GRAD, modes
+from framework.core.modes import ANOMALY, AUTOCAST, GRAD, PROFILE, modes
 from framework.core.node import AccumulateGrad, exclusively_held
+from framework.core.observer import observer
 
 Edge = tuple[Any, int]
 
@@ -30,7 +31,7 @@ def run(
     or accumulated when `accumulate` is set.
     """
     before = modes.flags
-    modes.flags = before | GRAD if create_graph else before & ~GRAD
+    modes.flags = (before | GRAD if create_graph else before & ~GRAD) & ~AUTOCAST
     try:
         with np.errstate(all="ignore"):
             return _run(roots, retain_graph, create_graph, inputs, accumulate)
@@ -50,6 +51,7 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
     pending: dict[Any, list[Any]] = {}  # node -> gradient of each output so far
     heap: list[tuple[int, int, Any]] = []
     anomaly = modes.flags & ANOMALY
+    apply = observer.backward if modes.flags & PROFILE else None
 
     def send(edge: Edge, grad: Any) -> None:
         node, number = edge
@@ -84,7 +86,10 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
         if needed is not None and node not in needed:
             continue
         arriving = tuple(grads) if node.node_hooks else None
-        results = node.apply(grads, create_graph, useful)
+        if apply is None:
+            results = node.apply(grads, create_graph, useful)
+        else:
+            results = apply(node, grads, create_graph, useful)
         if not retain_graph:
             node.release()
         if arriving is not None:

@@ -9,6 +9,9 @@ from typing import Any, Self, TypeVar
 GRAD = 1  # record derivatives
 INFERENCE = 2  # tensors made now can never enter a graph
 ANOMALY = 4  # remember where each node was made; refuse NaN gradients
+AUTOCAST = 8  # operations compute in the type that the region and their class say
+PROFILE = 16  # operations are shown to an observer
+WATCHED = AUTOCAST | PROFILE
 
 F = TypeVar("F", bound=Callable[..., Any])
 

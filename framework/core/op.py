@@ -17,6 +17,7 @@ Rules call public ops. On raw arrays those compute and record nothing, which mak
 (`create_graph=True`) the same rule is recorded, so that one rule serves every order.
 """
 
+import functools
 import sys
 import traceback
 import typing
@@ -25,14 +26,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from framework.core.autocast import Policy
 from framework.core.device import array_module
 from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
 from framework.core.fastpath import binary, unary
 from framework.core.kernels import resolve
-from framework.core.modes import ANOMALY, GRAD, INFERENCE, modes
+from framework.core.modes import ANOMALY, GRAD, INFERENCE, WATCHED, modes
 from framework.core.node import Cell, Node, sequence
 from framework.core.rule import Rule
 from framework.core.tensor import Tensor
+from framework.core.watch import watched_record
 
 if TYPE_CHECKING:
     Array = Any
@@ -59,6 +62,7 @@ def op(
     inplace: bool = False,
     method: bool = True,
     aliases: str = "",
+    autocast: str | None = None,
 ) -> Any:
     """Make a record of a forward function and return its public function.
 
@@ -66,12 +70,13 @@ def op(
     (they meet, the result is boolean) or None (types are the forward's affair). `ufunc`: the NumPy ufunc that is
     the whole forward when no attribute is given. `view`: the result shares the first input's memory. `inplace`:
     a twin `name_` exists. `method`: it is a Tensor method too. `aliases`: other public names.
+    `autocast`: its class in `framework.autocast` regions; see `core.autocast`.
     """
     if forward is None:
-        return lambda function: op(
-            function, kind=kind, ufunc=ufunc, view=view, inplace=inplace, method=method, aliases=aliases
+        return functools.partial(
+            op, kind=kind, ufunc=ufunc, view=view, inplace=inplace, method=method, aliases=aliases, autocast=autocast
         )
-    record = Op(forward, kind, ufunc, view, inplace, method, tuple(aliases.split()))
+    record = Op(forward, kind, ufunc, view, inplace, method, tuple(aliases.split()), autocast)
     TABLE[record.name] = record
     return record.public
 
@@ -88,6 +93,7 @@ class Op:
         inplace: bool,
         method: bool,
         aliases: tuple[str, ...],
+        autocast: str | None,
     ) -> None:
         self.name = forward.__name__
         self.forward = forward
@@ -96,6 +102,7 @@ class Op:
         self.inplace = inplace
         self.method = method
         self.aliases = aliases
+        self.autocast = None if autocast is None else Policy(autocast)
         code = forward.__code__
         self.params = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
         self.positional = code.co_argcount - 1
@@ -190,6 +197,8 @@ class Op:
 
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The general path: any arguments, any modes."""
+        if modes.flags & WATCHED:
+            return watched_record(self, args, kwargs)
         out = kwargs.pop("out", None) if kwargs else None
         values = self.bind(args, kwargs)
         tensors: list[Any] = []

@@ -15,4 +15,5 @@ KERNELS: dict[str, str] = {
     "sum": "framework.backends.cpu.reduce:sum",
     "foreach_sgd": "framework.backends.cpu.update:foreach_sgd",
     "foreach_adamw": "framework.backends.cpu.update:foreach_adamw",
+    "foreach_unscale": "framework.backends.cpu.update:foreach_unscale",
 }

@@ -1,0 +1,14 @@
+"""Where a profiler is told of operations and derivatives; nobody listens unless the PROFILE mode is on."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Observer:
+    """What the profiler installs: how to make a call, and how to run a node's derivative."""
+
+    call: Callable[[str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any] | None = None
+    backward: Callable[[Any, list[Any], bool, Any], list[Any]] | None = None
+
+
+observer = Observer()
