@@ -4,10 +4,13 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "parameter": "Parameter Buffer",
+    "parameter": "Parameter Buffer UninitializedParameter UninitializedBuffer",
     "modules.module": "Module",
     "modules.container": "Sequential ModuleList ModuleDict ParameterList ParameterDict",
     "modules.conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
+    "modules.lazy": "LazyLinear LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d LazyConvTranspose2d "
+    "LazyConvTranspose3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d LazyInstanceNorm1d LazyInstanceNorm2d "
+    "LazyInstanceNorm3d",
     "modules.linear": "Identity Linear Bilinear Flatten Unflatten",
     "modules.norm": "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d NormAct "
     "GroupNorm LayerNorm RMSNorm LocalResponseNorm",
@@ -30,8 +33,8 @@ _HOMES = {
     "modules.attention": "MultiheadAttention",
     "modules.transformer": "TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder TransformerDecoder "
     "Transformer",
-    "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss BCELoss "
-    "BCEWithLogitsLoss",
+    "modules.loss": "L1Loss MSELoss SmoothL1Loss HuberLoss KLDivLoss NLLLoss CrossEntropyLoss "
+    "LinearCrossEntropyLoss BCELoss BCEWithLogitsLoss",
     "modules.loss_margin": "MarginRankingLoss HingeEmbeddingLoss CosineEmbeddingLoss SoftMarginLoss MultiMarginLoss "
     "MultiLabelMarginLoss MultiLabelSoftMarginLoss TripletMarginLoss TripletMarginWithDistanceLoss",
     "modules.loss_likelihood": "PoissonNLLLoss GaussianNLLLoss CTCLoss",

@@ -1,5 +1,6 @@
 """Pooling of 1 to 3 dimensions."""
 
+import itertools
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes, as_sizes
 from framework.ops.linalg import matmul
+from framework.ops.reduce import _in_float
 from framework.ops.shape import movedim, squeeze, unsqueeze
 
 
@@ -143,6 +145,64 @@ def max_pool3d(
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@op(method=False)
+def window_sum(xp: Any, input: Array, axis: int, starts: Sizes, stops: Sizes) -> Array:
+    """Sums over the parts `starts[i]:stops[i]` of one dimension, which becomes len(starts) long."""
+
+    def sums(x: Any) -> Any:
+        result = xp.zeros_like(x, shape=(*x.shape[:axis], len(starts), *x.shape[axis + 1 :]))
+        source, total = xp.moveaxis(x, axis, 0), xp.moveaxis(result, axis, 0)
+        taps = _taps(starts, stops)
+        if taps is None:
+            for row, (first, last) in enumerate(zip(starts, stops)):
+                total[row] = source[first:last].sum(0)
+        else:
+            for part in taps:
+                total += source[part]
+        return result
+
+    return _in_float(xp, input, sums)
+
+
+@window_sum.vjp("input")
+def _(g: Any, axis: Any, starts: Any, stops: Any, input_shape: Any) -> Any:
+    return window_spread(g, axis, starts, stops, input_shape[axis])
+
+
+@op(method=False)
+def window_spread(xp: Any, g: Array, axis: int, starts: Sizes, stops: Sizes, length: int) -> Array:
+    """The transpose of `window_sum`: each entry of one dimension added to its part of `length` places."""
+
+    def spread(x: Any) -> Any:
+        result = xp.zeros_like(x, shape=(*x.shape[:axis], length, *x.shape[axis + 1 :]))
+        source, places = xp.moveaxis(x, axis, 0), xp.moveaxis(result, axis, 0)
+        taps = _taps(starts, stops)
+        if taps is None:
+            for row, (first, last) in enumerate(zip(starts, stops)):
+                places[first:last] += source[row]
+        else:
+            for part in taps:
+                places[part] += source
+        return result
+
+    return _in_float(xp, g, spread)
+
+
+@window_spread.vjp("g")
+def _(g: Any, axis: Any, starts: Any, stops: Any) -> Any:
+    return window_sum(g, axis, starts, stops)
+
+
+def _taps(starts: Sizes, stops: Sizes) -> list[slice] | None:
+    """For evenly spaced windows of one width, fewer places than windows: the slice at each place; else None."""
+    widths = {last - first for first, last in zip(starts, stops)}
+    steps = {after - first for first, after in itertools.pairwise(starts)}
+    if len(widths) != 1 or len(steps) != 1 or min(steps) < 1 or min(widths) >= len(starts):
+        return None
+    (width,), (step,) = widths, steps
+    return [slice(starts[0] + k, starts[-1] + k + 1, step) for k in range(width)]
+
+
 def _avg_pool(
     rank: int,
     input: Any,
@@ -153,7 +213,7 @@ def _avg_pool(
     count_include_pad: bool,
     divisor_override: int | None,
 ) -> Any:
-    """A separable average: one banded matrix for each dimension."""
+    """A separable average: sums along each dimension, divided by the number of places."""
     name = f"avg_pool{rank}d"
     is_batched, result = batched(name, rank, input)
     kernel = as_sizes(kernel_size, rank, name, "kernel_size")
@@ -169,14 +229,12 @@ def _avg_pool(
     size = tuple(result.shape[2:])
     out_size = pooled_size(size, kernel, steps, borders, (1,) * rank, ceil_mode)
     for axis in range(rank):
-        band = np.zeros((out_size[axis], size[axis]))
-        for row in range(out_size[axis]):
-            first = row * steps[axis] - borders[axis]
-            last = min(first + kernel[axis], size[axis] + borders[axis])
-            inside = slice(max(first, 0), min(last, size[axis]))
-            count = last - first if count_include_pad else inside.stop - inside.start
-            band[row, inside] = 1 if divisor_override else 1 / count
-        result = along_axis(result, band, axis + 2)
+        firsts = [row * steps[axis] - borders[axis] for row in range(out_size[axis])]
+        lasts = [min(first + kernel[axis], size[axis] + borders[axis]) for first in firsts]
+        starts = tuple(max(first, 0) for first in firsts)
+        stops = tuple(min(last, size[axis]) for last in lasts)
+        counts = [1] if divisor_override else np.subtract(*((lasts, firsts) if count_include_pad else (stops, starts)))
+        result = _window_mean(result, axis + 2, starts, stops, counts)
     if divisor_override:
         result = e.true_divide(result, divisor_override)
     return result if is_batched else squeeze(result, 0)
@@ -233,11 +291,9 @@ def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
     for axis in range(rank):
         length = result.shape[axis + 2]
         count = length if wanted[axis] is None else wanted[axis]
-        band = np.zeros((count, length))
-        for row in range(count):
-            first, last = row * length // count, -(-(row + 1) * length // count)
-            band[row, first:last] = 1 / (last - first)
-        result = along_axis(result, band, axis + 2)
+        starts = tuple(row * length // count for row in range(count))
+        stops = tuple(-(-(row + 1) * length // count) for row in range(count))
+        result = _window_mean(result, axis + 2, starts, stops, np.subtract(stops, starts))
     return result if is_batched else squeeze(result, 0)
 
 
@@ -256,19 +312,29 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     return _adaptive_avg_pool(3, input, output_size)
 
 
+def _window_mean(input: Any, axis: int, starts: Sizes, stops: Sizes, counts: Any) -> Any:
+    sums = window_sum(input, axis, starts, stops)
+    shares = np.unique(1.0 / np.asarray(counts, np.float64))
+    if len(shares) == 1:
+        return sums if shares[0] == 1 else e.mul(sums, float(shares[0]))
+    shape = (-1, *(1,) * (input.ndim - 1 - axis))
+    data = getattr(input, "_data", input)
+    return e.mul(sums, _like(input, (1.0 / np.asarray(counts)).astype(data.dtype).reshape(shape)))
+
+
 def along_axis(input: Any, matrix: np.ndarray[Any, Any], axis: int) -> Any:
     """A linear map (out, length) along one dimension."""
+    factor = _like(input, matrix.T.astype(getattr(input, "_data", input).dtype))
+    if axis == input.ndim - 1:
+        return matmul(input, factor)
+    return movedim(matmul(movedim(input, axis, -1), factor), -1, axis)
+
+
+def _like(input: Any, array: Any) -> Any:
+    """An array beside `input`: itself, or a Tensor on its device."""
     from framework.core.tensor import Tensor
 
-    source = getattr(input, "_data", input)
-    factor: Any = matrix.astype(source.dtype)
-    if isinstance(input, Tensor):
-        factor = Tensor._wrap(factor).to(input.device)
-    if axis == input.ndim - 1:
-        return matmul(input, factor.T if not isinstance(factor, Tensor) else factor.transpose(0, 1))
-    return movedim(
-        matmul(movedim(input, axis, -1), factor.transpose(0, 1) if isinstance(factor, Tensor) else factor.T), -1, axis
-    )
+    return Tensor._wrap(array).to(input.device) if isinstance(input, Tensor) else array
 
 
 def pooled_size(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Sizes:

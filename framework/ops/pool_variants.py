@@ -191,7 +191,8 @@ def _fractional(
     if samples is None:
         draws = default_generator.uniform(math.prod(shape), np.float64).reshape(shape)
     else:
-        draws = samples._data.astype(np.float64)
+        # As torch does, an input without a batch reads the first row of samples given for several.
+        draws = samples._data.reshape(-1, *shape[1:])[: shape[0]].astype(np.float64)
     order = range(rank) if rank == 3 else range(rank - 1, -1, -1)  # torch reads 2-D samples as (width, height)
     starts = tuple(
         _random_starts(draws[..., column], n, m, width) for column, n, m, width in zip(order, lengths, size, kernel)

@@ -10,7 +10,7 @@ from framework.core.dtype import DType
 from framework.core.tensor import Tensor
 from framework.nn.modules.hooks import BackwardWatch, RemovableHandle, add_hook
 from framework.nn.modules.state import StateDict
-from framework.nn.parameter import Buffer, Parameter
+from framework.nn.parameter import Buffer, Parameter, is_lazy
 
 T = TypeVar("T")
 
@@ -399,7 +399,9 @@ class Module(StateDict):
                     if param.grad is not None:
                         param.grad = fn(param.grad.detach())
             for name, buffer in module._buffers.items():
-                if buffer is not None:
+                if is_lazy(buffer):
+                    buffer.data = fn(buffer.detach())  # type: ignore[union-attr]
+                elif buffer is not None:
                     module._buffers[name] = fn(buffer)
         return self
 

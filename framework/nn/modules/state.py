@@ -10,7 +10,7 @@ import numpy as np
 
 from framework.core.tensor import Tensor
 from framework.nn.modules.hooks import RemovableHandle, add_hook
-from framework.nn.parameter import Parameter
+from framework.nn.parameter import Parameter, is_lazy
 
 if TYPE_CHECKING:
     from framework.nn.modules.module import Module
@@ -124,7 +124,7 @@ class StateDict:
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         for name, member in self._own_state().items():
-            destination[prefix + name] = member if keep_vars else member.detach()
+            destination[prefix + name] = member if keep_vars or is_lazy(member) else member.detach()
         if type(self).get_extra_state is not StateDict.get_extra_state:
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
@@ -167,6 +167,8 @@ class StateDict:
     ) -> None:
         import framework
 
+        if is_lazy(member) and is_lazy(value):
+            return
         if isinstance(value, np.ndarray):
             value = framework.from_numpy(value)
         if not isinstance(value, Tensor):
