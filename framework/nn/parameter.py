@@ -63,7 +63,7 @@ class _Uninitialized:
         device = self.device if device is None else device
         data = framework.empty(tuple(shape), device=device, dtype=self.dtype if dtype is None else dtype)
         self.__class__ = self.becomes  # type: ignore[assignment]
-        self.data = data  # type: ignore[assignment]
+        self.data = data
 
     @property
     def _data(self) -> Any:
@@ -111,7 +111,7 @@ class _Uninitialized:
         return f"<{type(self).__name__}>"
 
 
-class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]
+class UninitializedParameter(_Uninitialized, Parameter):
     """A parameter without a shape yet; all that can be done is to move it, cast it, and `materialize(shape)`."""
 
     __slots__ = ()
@@ -130,7 +130,7 @@ class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]
         return memo[id(self)]
 
 
-class UninitializedBuffer(_Uninitialized, Buffer):  # type: ignore[misc]
+class UninitializedBuffer(_Uninitialized, Buffer):
     """A buffer without a shape yet; all that can be done is to move it, cast it, and `materialize(shape)`."""
 
     becomes = Buffer

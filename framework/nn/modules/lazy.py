@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import framework
@@ -98,8 +99,7 @@ class LazyLinear(LazyModuleMixin, Linear):
 class _LazyConv(LazyModuleMixin, _ConvNd):
     def __init__(self, out_channels: int, *args: Any, **kwargs: Any) -> None:
         # The arguments are those of the convolution without `in_channels`; a bias of its own would have no size.
-        names = self.cls_to_become.__init__.__code__.co_varnames[3:]  # type: ignore[union-attr]
-        given = dict(zip(names, args)) | kwargs
+        given = dict(zip(list(signature(type(self).cls_to_become or _ConvNd).parameters)[2:], args)) | kwargs
         bias, device, dtype = given.pop("bias", True), given.get("device"), given.get("dtype")
         super().__init__(0, 0, bias=False, **given)
         self.out_channels = out_channels
@@ -179,7 +179,7 @@ class _LazyNorm(LazyModuleMixin, _RunningNorm):
         *,
         bias: bool = True,
     ) -> None:
-        super().__init__(0, eps, momentum, False, False, device, dtype, bias=False)  # type: ignore[call-arg]
+        super().__init__(0, eps, momentum, False, False, device, dtype, bias=False)
         self.affine, self.track_running_stats = affine, track_running_stats
         if self.affine:
             _declare(self, ("weight", "bias") if bias else ("weight",), device, dtype)
