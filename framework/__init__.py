@@ -130,6 +130,7 @@ _RENAMED = {
 }
 _SUBMODULES = (
     "amp", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal", "special",
+    "utils",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]

