@@ -1,6 +1,6 @@
-"""Autocast: the type in which an operation computes inside `framework.autocast`, said where the operation is made.
+"""Autocast: the type in which an operation computes inside `framework.autocast`, said where it is made.
 
-A class is given to `op(autocast=...)` for a record, or by `@casts(...)` to a function composed of records:
+A class is given to `op(autocast=...)` for a record, or by `@operation(autocast=...)` to a function made of records:
 
     "lower"     in the region's type (bfloat16, float16): products of matrices, convolutions
     "float32"   in float32: losses, norms, exponentials, where PyTorch does not trust sixteen bits
@@ -59,23 +59,26 @@ class Policy:
                 setattr(self, place, name)
 
 
-def casts(classes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator: the function is one operation for autocast and the profiler, though it is composed of several."""
-    policy = Policy(classes)
+def operation(*, autocast: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: the function is one operation for autocast and the profiler, though it is composed of several.
+
+    Its class counts, and no operation that it is made of is cast by its own.
+    """
+    policy = Policy(autocast)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         name = function.__name__
 
         @functools.wraps(function)
-        def operation(*args: Any, **kwargs: Any) -> Any:
+        def called(*args: Any, **kwargs: Any) -> Any:
             if modes.flags & WATCHED:
                 from framework.core.watch import watched
 
                 return watched(name, policy, function, args, kwargs)
             return function(*args, **kwargs)
 
-        operation.policy = policy  # type: ignore[attr-defined]
-        return operation
+        called.autocast = policy  # type: ignore[attr-defined]
+        return called
 
     return decorate
 
@@ -150,7 +153,7 @@ def _wanted(chosen: str, tensors: list[Tensor], place: str) -> Any:
 def _cast(value: Any, wanted: Any, place: str) -> Any:
     """The tensor (or those in a sequence) in the wanted type; of a float32 leaf, the cast that is kept for it."""
     if isinstance(value, tuple | list):
-        return [_cast(each, wanted, place) for each in value]
+        return [_cast(each, wanted, place) for each in value] if any(map(_eligible, value)) else value
     if not _eligible(value) or value._data.dtype == wanted or _place(value) != place:
         return value
     from framework.ops.elementwise import to_dtype

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import framework
+from framework.core.autocast import operation
 from framework.core.tensor import Tensor
 from framework.ops import norm as norms
 from framework.ops.activation import celu as celu
@@ -170,6 +171,7 @@ def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     return softmax(-input, dim, dtype)
 
 
+@operation(autocast="cuda:widest")
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_k x2 + b_k for every k: (..., I) and (..., J) with weight (K, I, J) give (..., K)."""
     result = framework.einsum("...i,kij,...j->...k", input1, weight, input2)

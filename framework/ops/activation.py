@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.modes import GRAD, modes
 from framework.core.random import default_generator
 from framework.core.tensor import Tensor, check_dim
@@ -117,6 +118,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     return e.gelu(input, approximate=approximate)
 
 
+@operation(autocast="cuda:float32")
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta x)) / beta, linear where beta x exceeds `threshold`."""
     return e.softplus(input, beta, threshold)
@@ -142,6 +144,7 @@ def softsign(input: Any) -> Any:
     return e.true_divide(input, e.add(e.abs(input), 1))
 
 
+@operation(autocast="lower")
 def prelu(input: Any, weight: Any) -> Any:
     """Leaky ReLU with the slopes `weight`: one, or one per channel (dimension 1)."""
     if weight.ndim > 1:

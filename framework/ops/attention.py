@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
@@ -46,11 +47,13 @@ def _(g: Any, out: Any, dim: Any) -> Any:
     return e.sub(g, e.mul(e.exp(out), sum(g, dim, True)))
 
 
+@operation(autocast="cuda:float32")
 def softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """Probabilities along a dimension, proportional to exp(input)."""
     return _softmax(input if dtype is None else e.to_dtype(input, dtype), check_dim(dim, input.ndim))
 
 
+@operation(autocast="cuda:float32")
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """The logarithm of softmax."""
     return _log_softmax(input if dtype is None else e.to_dtype(input, dtype), check_dim(dim, input.ndim))
@@ -61,6 +64,7 @@ def softmin(input: Any, dim: int, dtype: Any = None) -> Any:
     return softmax(e.neg(input), dim, dtype)
 
 
+@operation(autocast="lower")
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
@@ -35,6 +36,7 @@ def _(g: Any) -> Any:
     return e.imag(g)
 
 
+@operation(autocast="cpu:float32")
 def polar(abs: Any, angle: Any) -> Any:
     """Complex numbers of these lengths and angles in radians."""
     return complex(e.mul(abs, e.cos(angle)), e.mul(abs, e.sin(angle)))
@@ -53,7 +55,7 @@ def _(g: Any) -> Any:
     return complex(g[..., 0], g[..., 1])
 
 
-@op(view=True, method=False)
+@op(view=True, method=False, autocast="cpu:float32")
 def view_as_complex(xp: Any, input: Array) -> Array:
     """A view of pairs (*, 2) as complex numbers (*)."""
     if input.dtype not in _PAIRS:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.shape import pad as pad_border
@@ -131,6 +132,7 @@ def _(
     )
 
 
+@operation(autocast="lower")
 def conv1d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
@@ -138,6 +140,7 @@ def conv1d(
     return convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@operation(autocast="lower")
 def conv2d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
@@ -145,6 +148,7 @@ def conv2d(
     return convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@operation(autocast="lower")
 def conv3d(
     input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
@@ -180,6 +184,7 @@ def convolve(
     return result if batched else squeeze(result, 0)
 
 
+@operation(autocast="lower")
 def conv_transpose1d(
     input: Any,
     weight: Any,
@@ -194,6 +199,7 @@ def conv_transpose1d(
     return convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@operation(autocast="lower")
 def conv_transpose2d(
     input: Any,
     weight: Any,
@@ -208,6 +214,7 @@ def conv_transpose2d(
     return convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@operation(autocast="lower")
 def conv_transpose3d(
     input: Any,
     weight: Any,

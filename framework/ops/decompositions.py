@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING, FROM_NUMPY
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
@@ -103,6 +104,7 @@ def _hermitian_from_lower(matrix: Any) -> Any:
     return e.mul(e.add(tril(matrix), adjoint(tril(matrix, -1))), 0.5)
 
 
+@operation(autocast="cpu:float32")
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """The triangular factor of a positive-definite matrix: A = L L^H (or U^H U with `upper`)."""
     check_matrix("linalg.cholesky", A, True)
@@ -147,6 +149,7 @@ def _(g: Any, out0: Any, out1: Any, mode: Any) -> Any:
     return e.add(cat([part, missing], -1), rest)
 
 
+@operation(autocast="cpu:float32")
 def qr(A: Any, mode: str = "reduced") -> QR:
     """A = Q R with orthonormal columns in Q; `mode` "reduced", "complete" or "r" (no Q)."""
     if mode not in ("reduced", "complete", "r"):
@@ -187,12 +190,14 @@ def _(g: Any, input: Any, UPLO: Any) -> Any:
     return matmul(e.mul(vectors, unsqueeze(g, -2)), adjoint(vectors))
 
 
+@operation(autocast="cpu:float32")
 def eigh(A: Any, UPLO: str = "L") -> Eigen:
     """Eigenvalues in ascending order and orthonormal eigenvectors of a Hermitian matrix; only a triangle is read."""
     check_matrix("linalg.eigh", A, True)
     return Eigen(*_eigh(A, _triangle(UPLO)))
 
 
+@operation(autocast="cpu:float32")
 def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     """Eigenvalues of a Hermitian matrix in ascending order."""
     check_matrix("linalg.eigvalsh", A, True)
@@ -244,12 +249,14 @@ def _(g: Any, input: Any) -> Any:
     return solve(adjoint(vectors), e.mul(unsqueeze(g, -1), adjoint(vectors)))
 
 
+@operation(autocast="cpu:float32")
 def eig(A: Any) -> Eigen:
     """Complex eigenvalues and eigenvectors of a square matrix."""
     check_matrix("linalg.eig", A, True)
     return Eigen(*_eig(A))
 
 
+@operation(autocast="cpu:float32")
 def eigvals(A: Any) -> Any:
     """Complex eigenvalues of a square matrix."""
     check_matrix("linalg.eigvals", A, True)
@@ -309,6 +316,7 @@ def _(g: Any, input: Any) -> Any:
     return matmul(e.mul(U, unsqueeze(g, -2)), Vh)
 
 
+@operation(autocast="cpu:float32")
 def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> SVD:
     """A = U diag(S) Vh, S in descending order; reduced to min(M, N) vectors without `full_matrices`."""
     check_matrix("linalg.svd", A)
@@ -317,6 +325,7 @@ def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> SVD
     return SVD(*_svd(A, full_matrices))
 
 
+@operation(autocast="cpu:float32")
 def svdvals(A: Any, *, driver: str | None = None) -> Any:
     """Singular values in descending order."""
     check_matrix("linalg.svdvals", A)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.ops import elementwise as e
 from framework.ops.index import index_add
 from framework.ops.scan import like
@@ -11,6 +12,7 @@ from framework.ops.shape import narrow, pad, reshape, squeeze, transpose, unsque
 from framework.ops.spectral import fft, ifft, irfft, rfft
 
 
+@operation(autocast="cpu:float32")
 def stft(
     input: Any,
     n_fft: int,

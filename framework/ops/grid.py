@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.index import gather
@@ -15,6 +16,7 @@ _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
 
 
+@operation()
 def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any:
     """The sampling grid (N, H, W, 2) or (N, D, H, W, 3) of affine maps theta (N, 2, 3) or (N, 3, 4).
 
@@ -46,6 +48,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
     return reshape(matmul(base, transpose(theta, 1, 2)), theta.shape[0], *shape[2:], rank)
 
 
+@operation(autocast="cpu:float32 cuda:widest")
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Any:
@@ -96,16 +99,19 @@ def grid_sample(
     return total
 
 
+@operation(autocast="cpu:float32 cuda:widest")
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """`grid_sample` with its modes by number, in the order that it names them."""
     return grid_sample(input, grid, _MODES[interpolation_mode], _PADDINGS[padding_mode], align_corners)
 
 
+@operation(autocast="cpu:float32")
 def grid_sampler_2d(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """`grid_sampler` of images."""
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
 
 
+@operation(autocast="cpu:float32")
 def grid_sampler_3d(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """`grid_sampler` of volumes."""
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.index import gather
@@ -42,6 +43,7 @@ def gaussian_nll_loss(
     return reduced(loss, reduction)
 
 
+@operation(autocast="float32")
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
 ) -> Any:
@@ -102,6 +104,7 @@ def linear_cross_entropy(
     return cross_entropy(logits, target, weight, ignored, reduction, label_smoothing)
 
 
+@operation(autocast="cpu:float32")
 def ctc_loss(
     log_probs: Any,
     targets: Any,

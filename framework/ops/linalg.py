@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, Arrays, op
 from framework.ops import elementwise as e
 from framework.ops.shape import diagonal, expand, reshape, squeeze, transpose, unsqueeze
@@ -27,6 +28,7 @@ def _(g: Any, input: Any) -> Any:
     return _matmul(e.conj(transpose(input, -1, -2)), g)
 
 
+@operation(autocast="lower")
 def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     """The matrix product with NumPy's rules for vectors and for leading (batch) dimensions."""
     if not input.ndim or not other.ndim:
@@ -46,24 +48,28 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     return squeeze(result, -1) if other.ndim == 1 else result
 
 
+@operation(autocast="lower")
 def mm(input: Any, mat2: Any) -> Any:
     """The product of two matrices."""
     _expect("mm", (input, 2), (mat2, 2))
     return matmul(input, mat2)
 
 
+@operation(autocast="lower")
 def bmm(input: Any, mat2: Any) -> Any:
     """The products of two batches of matrices."""
     _expect("bmm", (input, 3), (mat2, 3))
     return matmul(input, mat2)
 
 
+@operation(autocast="cuda:lower")
 def mv(input: Any, vec: Any) -> Any:
     """The product of a matrix and a vector."""
     _expect("mv", (input, 2), (vec, 1))
     return matmul(input, vec)
 
 
+@operation(autocast="cuda:widest")
 def dot(input: Any, tensor: Any) -> Any:
     """The inner product of two vectors."""
     _expect("dot", (input, 1), (tensor, 1))
@@ -82,6 +88,7 @@ def outer(input: Any, vec2: Any) -> Any:
     return e.mul(unsqueeze(input, 1), unsqueeze(vec2, 0))
 
 
+@operation(autocast="lower")
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * mat1 @ mat2`."""
     product = mm(mat1, mat2)
@@ -89,6 +96,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
     return e.add(input if beta == 1 else e.mul(input, beta), product)
 
 
+@operation(autocast="lower")
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * batch1 @ batch2`, in batches."""
     product = bmm(batch1, batch2)
@@ -96,6 +104,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     return e.add(input if beta == 1 else e.mul(input, beta), product)
 
 
+@operation(autocast="lower")
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """`input @ weight.T + bias`: (*, in) with (out, in) gives (*, out)."""
     if input.shape[-1:] != weight.shape[-1:]:
@@ -170,7 +179,12 @@ def einsum(equation: str, *operands: Any) -> Any:
         right = batch + "".join(sorted(letter for letter in set(joined) - set(batch) if joined.count(letter) == 1))
     else:
         right = right.replace("...", batch)
-    return _einsum(items, ",".join(terms) + "->" + right)
+    sums = len(items) > 1 and any(letter not in right for letter in "".join(terms))
+    return (_contracted if sums else _multiplied)(items, ",".join(terms) + "->" + right)
+
+
+_contracted = operation(autocast="lower")(_einsum)  # PyTorch's batched product
+_multiplied = operation(autocast="cuda:lower")(_einsum)
 
 
 def tril(input: Any, diagonal: int = 0) -> Any:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.attention import log_softmax
@@ -82,6 +83,7 @@ def _target_parts(target: Any, weight: Any, ignore_index: int, classes: int) -> 
     return Tensor._wrap(hot), Tensor._wrap(scale)
 
 
+@operation(autocast="float32")
 def cross_entropy(
     input: Any,
     target: Any,
@@ -127,6 +129,7 @@ def cross_entropy(
     return e.true_divide(sum(loss), norm)
 
 
+@operation(autocast="float32")
 def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """The negative log likelihood of classes (N, *) under log-probabilities (N, C, *)."""
     from framework.ops.index import gather
@@ -158,16 +161,19 @@ def _weighted(loss: Any, target: Any, weight: Any, ignore_index: int, reduction:
     return e.true_divide(sum(loss), total) if total else e.mul(sum(loss), float("nan"))
 
 
+@operation(autocast="float32")
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The squared difference."""
     return reduced(e.square(e.sub(input, target)), reduction)
 
 
+@operation(autocast="float32")
 def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The absolute difference."""
     return reduced(e.abs(e.sub(input, target)), reduction)
 
 
+@operation(autocast="float32")
 def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
     """Squared below `beta`, absolute above (Girshick 2015)."""
     if beta < 0:
@@ -178,6 +184,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return reduced(e.where(e.lt(size, beta), e.mul(e.square(size), 0.5 / beta), e.sub(size, 0.5 * beta)), reduction)
 
 
+@operation(autocast="float32")
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
     """Huber's loss: smooth_l1_loss times `delta`."""
     if delta <= 0:
@@ -185,6 +192,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     return e.mul(smooth_l1_loss(input, target, reduction, delta), delta)
 
 
+@operation(autocast="float32")
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
 ) -> Any:
@@ -201,6 +209,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss if weight is None else e.mul(loss, weight), reduction)
 
 
+@operation(autocast="cpu:float32 cuda:refused")
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
     """Cross entropy of probabilities with targets in [0, 1]; logarithms are limited to -100 as in torch."""
     if tuple(target.shape) != tuple(input.shape):
@@ -215,6 +224,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
     return reduced(loss if weight is None else e.mul(loss, weight), reduction)
 
 
+@operation(autocast="float32")
 def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
     """Kullback and Leibler's divergence of log-probabilities `input` from `target`."""
     if log_target:

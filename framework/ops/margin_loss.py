@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.activation import logsigmoid
@@ -15,6 +16,7 @@ from framework.ops.shape import broadcast_shapes, reshape, unsqueeze
 from framework.ops.statistics import pairwise_distance
 
 
+@operation(autocast="float32")
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, reduction: str = "mean") -> Any:
     """max(0, -target (input1 - input2) + margin); target 1 where the first should rank higher, else -1."""
     if not input1.ndim == input2.ndim == target.ndim:
@@ -25,6 +27,7 @@ def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0
     return reduced(_hinge(e.add(e.mul(e.neg(target), e.sub(input1, input2)), margin)), reduction)
 
 
+@operation(autocast="float32")
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction: str = "mean") -> Any:
     """The distance itself where target is 1, max(0, margin - distance) where it is -1."""
     apart = e.where(e.ne(target, 1), _hinge(e.sub(margin, input)), 0 * input)
@@ -32,11 +35,13 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
     return reduced(e.add(apart, near), reduction)
 
 
+@operation(autocast="float32")
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """log(1 + exp(-target input))."""
     return reduced(e.log1p(e.exp(e.mul(e.neg(target), input))), reduction)
 
 
+@operation(autocast="float32")
 def multi_margin_loss(
     input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
 ) -> Any:
@@ -63,6 +68,7 @@ def multi_margin_loss(
     return _reduced_rows(losses, input, reduction)
 
 
+@operation(autocast="float32")
 def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """The mean over pairs of a label and a class that is none of max(0, 1 - (x[label] - x[class])).
 
@@ -97,6 +103,7 @@ def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, red
     return reduced(e.true_divide(sum(loss, -1), input.shape[-1]), reduction)
 
 
+@operation(autocast="float32")
 def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
     """1 - cos where target is 1, max(0, cos - margin) where it is -1, for (N, D) or (D,)."""
     if target.ndim not in (0, 1):
@@ -115,6 +122,7 @@ def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float =
     return reduced(e.add(alike, apart), reduction)
 
 
+@operation(autocast="float32")
 def triplet_margin_loss(
     anchor: Any,
     positive: Any,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -85,12 +86,14 @@ def _(g: Any, input: Any, out: Any) -> Any:
     return e.sub(result, matmul(matmul(outer, out), input))
 
 
+@operation(autocast="cpu:float32")
 def pinv(A: Any, rcond: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     """The Moore-Penrose inverse; singular values up to `max(atol, rtol * the largest)` count as zero."""
     check_matrix("linalg.pinv", A, hermitian)
     return _pinv(A, *_tolerances(A, atol, rcond if rtol is None else rtol), hermitian)
 
 
+@operation(autocast="cpu:float32")
 def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
     """How many singular values are larger than `max(atol, rtol * the largest)`."""
     check_matrix("linalg.matrix_rank", A, hermitian)
@@ -117,6 +120,7 @@ def _cutoff(largest: Any, atol: Any, rtol: Any) -> Any:
     return np.maximum(atol, rtol * largest)
 
 
+@operation(autocast="cpu:float32")
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> LeastSquares:
     """X with the least `|A X - B|`; drivers "gelsy" (default), "gels", "gelsd", "gelss" differ in what they report."""
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
@@ -150,6 +154,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     return LeastSquares(squeeze(solution, -1) if vector else solution, residuals, rank, values)
 
 
+@operation(autocast="cpu:float32")
 def cond(A: Any, p: Any = None) -> Any:
     """The condition number in the norm `p`: how much a solution may magnify an error."""
     check_matrix("linalg.cond", A, p not in (None, 2, -2))
@@ -164,6 +169,7 @@ def cond(A: Any, p: Any = None) -> Any:
     return e.where(like(info._data > 0, A), math.inf, result)
 
 
+@operation(autocast="lower")
 def multi_dot(tensors: Sequence[Any]) -> Any:
     """The product of a chain of matrices (the first and last may be vectors) in the cheapest order."""
     chain = list(tensors)
@@ -199,11 +205,13 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
     return squeeze(result, -1) if last else result
 
 
+@operation(autocast="lower")
 def chain_matmul(*matrices: Any) -> Any:
     """The older name of `multi_dot`."""
     return multi_dot(matrices) if len(matrices) > 1 else matrices[0]
 
 
+@operation(autocast="cuda:widest")
 def cross(input: Any, other: Any, dim: int = -1) -> Any:
     """The cross product of vectors of three along `dim`."""
     if input.ndim != other.ndim:
@@ -220,6 +228,7 @@ def cross(input: Any, other: Any, dim: int = -1) -> Any:
     )
 
 
+@operation(autocast="cuda:widest")
 def cross_first(input: Any, other: Any, dim: int | None = None) -> Any:
     """`torch.cross`: without `dim`, along the first dimension of length three."""
     if dim is None:
@@ -229,11 +238,13 @@ def cross_first(input: Any, other: Any, dim: int | None = None) -> Any:
     return cross(input, other, dim)
 
 
+@operation(autocast="lower")
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """The sum of `conj(x) * y` along `dim`."""
     return sum_(e.mul(e.conj(x), y), dim)
 
 
+@operation(autocast="cuda:widest")
 def vdot(input: Any, other: Any) -> Any:
     """The inner product of two vectors, the first conjugated."""
     from framework.ops.linalg import dot
@@ -253,6 +264,7 @@ def inner(input: Any, other: Any) -> Any:
     return tensordot(input, other, ([-1], [-1]))
 
 
+@operation(autocast="cpu:lower cuda:widest")
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """Sums of products over the last `dims` dimensions of `a` and the first of `b`, or over two lists of dimensions."""
     if hasattr(dims, "tolist"):
@@ -292,6 +304,7 @@ def kron(input: Any, other: Any) -> Any:
     return reshape(e.mul(a, b), shape)
 
 
+@operation(autocast="cpu:float32")
 def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of the map that `A` is from its last dimensions to its first `ind`."""
     if ind <= 0:
@@ -302,6 +315,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
     return reshape(inv(reshape(A, math.prod(first), -1)), last + first)
 
 
+@operation(autocast="cpu:float32")
 def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     """X with `tensordot(A, X, X.ndim) = B`; `dims` of A are first moved to its end."""
     if dims is not None:
@@ -325,6 +339,7 @@ def vander(x: Any, N: int | None = None) -> Any:
     return cat([ones, powers], -1)
 
 
+@operation(autocast="cpu:float32")
 def householder_product(A: Any, tau: Any) -> Any:
     """The first columns of the product of the reflections that `geqrf` returned."""
     check_matrix("linalg.householder_product", A)
@@ -335,6 +350,7 @@ def householder_product(A: Any, tau: Any) -> Any:
     return _reflected(A, tau, whole, reversed(range(tau.shape[-1])), False)
 
 
+@operation(autocast="cpu:float32")
 def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False) -> Any:
     """`other` times the orthogonal matrix of reflections (its adjoint with `transpose`), on the left or right."""
     if not left:
@@ -366,6 +382,7 @@ def _geqrf(xp: Any, input: Array) -> tuple[Array, Array]:
     return np.ascontiguousarray(packed.swapaxes(-1, -2)), weights
 
 
+@operation(autocast="cpu:float32")
 def geqrf(input: Any) -> tuple[Any, Any]:
     """QR in the form of LAPACK: R above, reflections below the diagonal, and their weights."""
     check_matrix("geqrf", input)
@@ -373,6 +390,7 @@ def geqrf(input: Any) -> tuple[Any, Any]:
     return packed, weights
 
 
+@operation(autocast="cuda:lower")
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * mat @ vec`."""
     from framework.ops.linalg import mv
@@ -380,6 +398,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> A
     return _added(input, mv(mat, vec), beta, alpha)
 
 
+@operation(autocast="cuda:lower")
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * outer(vec1, vec2)`."""
     from framework.ops.linalg import outer
@@ -387,6 +406,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     return _added(input, outer(vec1, vec2), beta, alpha)
 
 
+@operation(autocast="lower")
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha *` the sum of the products of two batches of matrices."""
     from framework.ops.linalg import bmm

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.reduce import mean
@@ -122,6 +123,7 @@ def _composite_gradient(
     return tuple(next(results) if need else None for need in needs)
 
 
+@operation()
 def instance_norm(
     input: Any,
     running_mean: Any = None,
@@ -148,6 +150,7 @@ def instance_norm(
     return y
 
 
+@operation(autocast="cuda:float32")
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Normalise groups of channels of (N, C, *) over channels and positions."""
     if input.ndim < 2 or input.shape[1] % num_groups:
@@ -159,6 +162,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     return norm_act(input, weight, bias, num_groups, eps, 1.0)[0]
 
 
+@operation(autocast="cuda:float32")
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Normalise over the last dimensions, whose shape is `normalized_shape` (Ba et al. 2016)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -175,6 +179,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     return y if bias is None else e.add(y, bias)
 
 
+@operation(autocast="cuda:float32")
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """Divide by the root mean square over the last dimensions (Zhang and Sennrich 2019)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -207,6 +212,7 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     return e.true_divide(input, e.pow(e.add(e.mul(means, alpha), k), beta))
 
 
+@operation()
 def batch_norm(
     input: Any,
     running_mean: Any,

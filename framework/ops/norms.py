@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING, as_dtype
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -13,6 +14,7 @@ from framework.ops.reduce import sum as sum_
 Dims = int | tuple[int, ...] | list[int] | None
 
 
+@operation(autocast="cuda:float32")
 def vector_norm(
     x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
 ) -> Any:
@@ -75,6 +77,7 @@ def _(g: Any, input: Any, out: Any, ord: Any, dim: Any, keepdim: Any) -> Any:
     return e.mul(e.mul(e.sgn(input), slope), scale)
 
 
+@operation(autocast="cuda:float32")
 def matrix_norm(
     A: Any, ord: Any = "fro", dim: tuple[int, int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
@@ -110,13 +113,14 @@ def matrix_norm(
     return result
 
 
+@operation(autocast="cuda:float32")
 def norm(
     input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, out: Any = None, dtype: Any = None
 ) -> Any:
     """`torch.norm`: the vector norm of order `p` (2 for "fro") over `dim`; "nuc" is the nuclear norm of matrices."""
     if p == "nuc":
         pair = (0, 1) if dim is None else tuple(dim)  # type: ignore[arg-type]
-        return matrix_norm(input, "nuc", pair, keepdim, dtype=dtype)  # type: ignore[arg-type]
+        return matrix_norm(input, "nuc", pair, keepdim, dtype=dtype)
     return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype, out=out)
 
 

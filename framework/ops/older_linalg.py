@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.ops import decompositions, solvers
 from framework.ops import elementwise as e
 from framework.ops.decompositions import adjoint, check_matrix
@@ -19,6 +20,7 @@ class SVD(NamedTuple):
     V: Any
 
 
+@operation(autocast="cpu:float32")
 def svd(input: Any, some: bool = True, compute_uv: bool = True) -> SVD:
     """A = U diag(S) V^H; zeros for U and V without `compute_uv`. `linalg.svd` returns V^H instead."""
     if not compute_uv:
@@ -52,11 +54,13 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
     return SVD(V, S, U) if wide else SVD(U, S, V)
 
 
+@operation(autocast="cpu:float32")
 def qr(input: Any, some: bool = True) -> decompositions.QR:
     """A = Q R, reduced with `some`."""
     return decompositions.qr(input, "reduced" if some else "complete")
 
 
+@operation(autocast="cpu:float32")
 def cholesky(input: Any, upper: bool = False) -> Any:
     """The triangular factor of a positive-definite matrix."""
     return decompositions.cholesky(input, upper=upper)
@@ -67,6 +71,7 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
     return solvers.lu_factor_ex(A, pivot=pivot) if get_infos else solvers.lu_factor(A, pivot=pivot)
 
 
+@operation(autocast="cpu:float32")
 def lu_solve(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
     """X with A X = b, from the factors of A."""
     return solvers.lu_solve(LU_data, LU_pivots, b)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes, as_sizes
@@ -106,6 +107,7 @@ def _max_pool(
     return (values, index) if return_indices else values
 
 
+@operation()
 def max_pool1d(
     input: Any,
     kernel_size: Any,
@@ -119,6 +121,7 @@ def max_pool1d(
     return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@operation()
 def max_pool2d(
     input: Any,
     kernel_size: Any,
@@ -132,6 +135,7 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@operation(autocast="cpu:float32")
 def max_pool3d(
     input: Any,
     kernel_size: Any,
@@ -240,6 +244,7 @@ def _avg_pool(
     return result if is_batched else squeeze(result, 0)
 
 
+@operation()
 def avg_pool1d(
     input: Any,
     kernel_size: Any,
@@ -252,6 +257,7 @@ def avg_pool1d(
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
+@operation()
 def avg_pool2d(
     input: Any,
     kernel_size: Any,
@@ -265,6 +271,7 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@operation(autocast="cpu:float32")
 def avg_pool3d(
     input: Any,
     kernel_size: Any,
@@ -297,16 +304,19 @@ def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
     return result if is_batched else squeeze(result, 0)
 
 
+@operation()
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
     """Means of windows chosen so that (N, C, L) becomes (N, C, output_size)."""
     return _adaptive_avg_pool(1, input, output_size)
 
 
+@operation()
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
     """Means of windows chosen so that (N, C, H, W) becomes (N, C, *output_size)."""
     return _adaptive_avg_pool(2, input, output_size)
 
 
+@operation(autocast="cpu:float32")
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     """Means of windows chosen so that (N, C, D, H, W) becomes (N, C, *output_size)."""
     return _adaptive_avg_pool(3, input, output_size)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.core.random import default_generator
 from framework.core.tensor import Tensor
@@ -69,11 +70,13 @@ def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = Fal
     return _adaptive(2, input, output_size, return_indices)
 
 
+@operation(autocast="cpu:float32")
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """The largest values of windows chosen so that (N, C, D, H, W) becomes (N, C, *output_size)."""
     return _adaptive(3, input, output_size, return_indices)
 
 
+@operation(autocast="cpu:float32")
 def fractional_max_pool2d(
     input: Any,
     kernel_size: Any,
@@ -86,6 +89,7 @@ def fractional_max_pool2d(
     return _fractional(2, input, kernel_size, output_size, output_ratio, return_indices, _random_samples)
 
 
+@operation(autocast="cpu:float32")
 def fractional_max_pool3d(
     input: Any,
     kernel_size: Any,
@@ -124,6 +128,7 @@ def max_unpool1d(
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@operation(autocast="cpu:float32")
 def max_unpool2d(
     input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
 ) -> Any:
@@ -131,6 +136,7 @@ def max_unpool2d(
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@operation(autocast="cpu:float32")
 def max_unpool3d(
     input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None
 ) -> Any:

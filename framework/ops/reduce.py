@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING, as_dtype
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -14,6 +15,7 @@ from framework.ops import elementwise as e
 Dims = int | tuple[int, ...] | list[int] | None
 
 
+@operation(autocast="cuda:float32")
 def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """The sum over `dim` (all dimensions when None); booleans and integers sum in int64."""
     if out is not None and dtype is None:
@@ -52,6 +54,7 @@ def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = No
     return e.true_divide(_sum(input, dim, keepdim), _count(input.shape, dim))
 
 
+@operation(autocast="float32")
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     """The product over one dimension, or all; booleans and integers multiply in int64."""
     if dtype is not None:
@@ -224,7 +227,7 @@ def count_nonzero(xp: Any, input: Array, dim: Dims = None) -> Array:
     return xp.asarray(xp.count_nonzero(input, axis=_axes(dim, input.ndim)))
 
 
-@op(kind="float")
+@op(kind="float", autocast="cuda:float32")
 def logsumexp(xp: Any, input: Array, dim: Dims, keepdim: bool = False) -> Array:
     """`log(sum(exp(input)))` over `dim`, without overflow."""
     axis = _axes(dim, input.ndim)
@@ -240,6 +243,7 @@ def _(g: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
     return e.mul(_restore(g, dim, keepdim, ndim), e.exp(e.sub(input, _restore(out, dim, keepdim, ndim))))
 
 
+@operation(autocast="cuda:float32")
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The running sum along a dimension."""
     return _cumsum(input if dtype is None else e.to_dtype(input, dtype), dim)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops.pool import along_axis
 
@@ -20,6 +21,7 @@ _RANKS = {
 }
 
 
+@operation(autocast="cuda:float32")
 def interpolate(
     input: Any,
     size: Any = None,

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -38,6 +39,7 @@ def _(g: Any, input: Any, out: Any, dim: Any) -> Any:
     return movedim(sum_(e.mul(unsqueeze(movedim(g, dim, -1), -2), e.conj(reached)), -1), -1, dim)
 
 
+@operation(autocast="cuda:float32")
 def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Any:
     """The running product along a dimension."""
     return _cumprod(input if dtype is None else e.to_dtype(input, dtype), dim)

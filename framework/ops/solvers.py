@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
@@ -66,17 +67,20 @@ def _(g: Any, out: Any) -> Any:
     return e.neg(matmul(turned, matmul(g, turned)))
 
 
+@operation(autocast="cpu:float32")
 def inv(A: Any, *, out: Any = None) -> Any:
     """The inverse of square matrices; LinAlgError where one is singular."""
     check_matrix("linalg.inv", A, True)
     return _inv(A) if out is None else _inv(A, out=out)
 
 
+@operation(autocast="cpu:float32")
 def inv_ex(A: Any, *, check_errors: bool = False) -> Checked:
     """The inverse, and 0 (or, for a singular matrix, 1) for each matrix in place of an error."""
     return _checked(lambda: inv(A), A, check_errors)
 
 
+@operation(autocast="cpu:float32")
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Checked:
     """The Cholesky factor, and 0 (or, for a matrix that is not positive-definite, 1) in place of an error."""
     return _checked(lambda: cholesky(A, upper=upper), A, check_errors)
@@ -110,6 +114,7 @@ def _(g: Any, A: Any, out: Any, needs: Any) -> Any:
     return (e.neg(matmul(gb, adjoint(out))) if needs[0] else None), gb
 
 
+@operation(autocast="cpu:float32")
 def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     """X with A X = B (X A = B without `left`); B is a batch of matrices, or of vectors where its shape says so."""
     check_matrix("linalg.solve", A, True)
@@ -177,6 +182,7 @@ def solve_triangular(
     return result if out is None else out.copy_(result)
 
 
+@operation(autocast="cpu:float32")
 def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
     """The older name of `solve_triangular`: (solution, A)."""
     if transpose:
@@ -355,7 +361,7 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
 _adjoint = adjoint  # where a parameter has that name
 
 
-@op
+@op(autocast="cpu:float32")
 def cholesky_solve(xp: Any, input: Array, L: Array, upper: bool = False) -> Array:
     """X with A X = input, from the Cholesky factor of A."""
     lower = adjoint(L) if upper else L
@@ -371,7 +377,7 @@ def _(g: Any, L: Any, out: Any, upper: Any, needs: Any) -> Any:
     return gb, _through_factor(e.add(common, adjoint(common)), L, upper)
 
 
-@op
+@op(autocast="cpu:float32")
 def cholesky_inverse(xp: Any, input: Array, upper: bool = False) -> Array:
     """The inverse of A, from its Cholesky factor."""
     check_matrix("cholesky_inverse", input, True)

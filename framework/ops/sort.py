@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -165,6 +166,7 @@ def _picked(input: Any, places: Any, axis: int, keepdim: bool) -> ValuesIndices:
     return ValuesIndices(values, places) if keepdim else ValuesIndices(squeeze(values, axis), squeeze(places, axis))
 
 
+@operation(autocast="cpu:float32")
 def quantile(
     input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Any:
@@ -172,6 +174,7 @@ def quantile(
     return _quantile(input, q, dim, keepdim, interpolation, False)
 
 
+@operation(autocast="cpu:float32")
 def nanquantile(
     input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Any:

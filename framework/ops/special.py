@@ -131,7 +131,7 @@ def _(g: Any, input: Any) -> Any:
     return e.mul(g, e.mul(e.exp(e.neg(e.mul(input, input))), -2 / math.sqrt(math.pi)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def erfinv(xp: Any, input: Array) -> Array:
     """The inverse of the error function, for values within (-1, 1)."""
     return evaluate(xp, "erfinv", input)

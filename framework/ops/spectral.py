@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, COMPLEX, FLOATING, FROM_NUMPY, get_default_dtype
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -68,66 +69,79 @@ def _(g: Any, input_shape: Any, dims: Any, length: Any, scale: Any) -> Any:
     return e.mul(half, like(weights.reshape(shape).astype(kind), half))
 
 
+@operation(autocast="cpu:float32")
 def fft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The discrete Fourier transform along `dim`, of length `n` (cut or padded with zeros)."""
     return _whole("fft", input, n, dim, norm, True)
 
 
+@operation(autocast="cpu:float32")
 def ifft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The inverse of `fft`."""
     return _whole("ifft", input, n, dim, norm, False)
 
 
+@operation(autocast="cpu:float32")
 def fftn(input: Any, s: Any = None, dim: Dims = None, norm: str | None = None) -> Any:
     """The transform over several dimensions (all when None)."""
     return _whole("fftn", input, s, dim, norm, True)
 
 
+@operation(autocast="cpu:float32")
 def ifftn(input: Any, s: Any = None, dim: Dims = None, norm: str | None = None) -> Any:
     """The inverse of `fftn`."""
     return _whole("ifftn", input, s, dim, norm, False)
 
 
+@operation(autocast="cpu:float32")
 def fft2(input: Any, s: Any = None, dim: Dims = (-2, -1), norm: str | None = None) -> Any:
     """The transform over two dimensions."""
     return _whole("fft2", input, s, dim, norm, True)
 
 
+@operation(autocast="cpu:float32")
 def ifft2(input: Any, s: Any = None, dim: Dims = (-2, -1), norm: str | None = None) -> Any:
     """The inverse of `fft2`."""
     return _whole("ifft2", input, s, dim, norm, False)
 
 
+@operation(autocast="cpu:float32")
 def rfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The transform of a real tensor: the first half, `n // 2 + 1` values, of a spectrum that mirrors itself."""
     return _from_real("rfft", input, n, dim, norm)
 
 
+@operation(autocast="cpu:float32")
 def rfftn(input: Any, s: Any = None, dim: Dims = None, norm: str | None = None) -> Any:
     """`rfft` along the last of `dim`, `fft` along the others."""
     return _from_real("rfftn", input, s, dim, norm)
 
 
+@operation(autocast="cpu:float32")
 def rfft2(input: Any, s: Any = None, dim: Dims = (-2, -1), norm: str | None = None) -> Any:
     """`rfftn` over two dimensions."""
     return _from_real("rfft2", input, s, dim, norm)
 
 
+@operation(autocast="cpu:float32")
 def irfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The inverse of `rfft`; `n` is the length of the real result (an even one by default)."""
     return _to_real("irfft", input, n, dim, norm)
 
 
+@operation(autocast="cpu:float32")
 def irfftn(input: Any, s: Any = None, dim: Dims = None, norm: str | None = None) -> Any:
     """The inverse of `rfftn`."""
     return _to_real("irfftn", input, s, dim, norm)
 
 
+@operation(autocast="cpu:float32")
 def irfft2(input: Any, s: Any = None, dim: Dims = (-2, -1), norm: str | None = None) -> Any:
     """The inverse of `rfft2`."""
     return _to_real("irfft2", input, s, dim, norm)
 
 
+@operation(autocast="cpu:float32")
 def hfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The transform of half a signal that mirrors itself: a real spectrum of length `n`."""
     return _to_real("hfft", input, n, dim, norm, True)
@@ -143,6 +157,7 @@ def hfft2(input: Any, s: Any = None, dim: Dims = (-2, -1), norm: str | None = No
     return _to_real("hfft2", input, s, dim, norm, True)
 
 
+@operation(autocast="cpu:float32")
 def ihfft(input: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Any:
     """The inverse of `hfft`."""
     return _from_real("ihfft", input, n, dim, norm, True)

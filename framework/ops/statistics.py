@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
@@ -62,11 +63,13 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Min
     return MinMax(reduce.amin(input, dims, keepdim), reduce.amax(input, dims, keepdim))
 
 
+@operation(autocast="cuda:float32")
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """The `p`-norm of the difference."""
     return vector_norm(e.sub(input, other), p)
 
 
+@operation(autocast="float32")
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Any:
     """The distances of all rows of `x1` (*, P, M) from all rows of `x2` (*, R, M): (*, P, R)."""
     if x1.ndim < 2 or x2.ndim < 2:
@@ -83,6 +86,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     return vector_norm(e.add(e.sub(x1, x2), eps), p, -1, keepdim)
 
 
+@operation(autocast="cuda:float32")
 def pdist(input: Any, p: float = 2.0) -> Any:
     """The distances of all pairs of rows of a matrix (N, M): N (N - 1) / 2 of them."""
     if input.ndim != 2:
@@ -91,6 +95,7 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     return vector_norm(e.sub(input[first], input[second]), p, -1)
 
 
+@operation(autocast="cuda:float32")
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along `dim`; norms are taken as at least `eps`."""
     common = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))

@@ -149,7 +149,7 @@ def _(g: Any, input: Any, other: Any) -> Any:
     return e.neg(mul(g, e.trunc(div(input, other))))
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, autocast="cuda:float32")
 def pow(xp: Any, input: Array, exponent: Array) -> Array:
     """`input` to the power `exponent`."""
     if isinstance(exponent, int) and exponent < 0 and CATEGORY[input.dtype] < 2:
@@ -213,7 +213,7 @@ def _(g: Any, input: Any, other: Any) -> Any:
     return _pick(g, other, input, e.lt)
 
 
-@op(kind="float", inplace=True, aliases="arctan2")
+@op(kind="float", inplace=True, aliases="arctan2", autocast="cuda:widest")
 def atan2(xp: Any, input: Array, other: Array) -> Array:
     """The angle of the point (`other`, `input`), in radians."""
     return xp.arctan2(input, other)

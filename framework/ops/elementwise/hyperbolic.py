@@ -7,7 +7,7 @@ from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def sinh(xp: Any, input: Array) -> Array:
     """The hyperbolic sine."""
     return xp.sinh(input)
@@ -18,7 +18,7 @@ def _(g: Any, input: Any) -> Any:
     return e.mul(g, e.conj(cosh(input)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def cosh(xp: Any, input: Array) -> Array:
     """The hyperbolic cosine."""
     return xp.cosh(input)
@@ -29,7 +29,7 @@ def _(g: Any, input: Any) -> Any:
     return e.mul(g, e.conj(sinh(input)))
 
 
-@op(kind="float", inplace=True, aliases="arcsin")
+@op(kind="float", inplace=True, aliases="arcsin", autocast="cuda:float32")
 def asin(xp: Any, input: Array) -> Array:
     """The angle in [-pi/2, pi/2] of a sine, in radians."""
     return xp.arcsin(input)
@@ -40,7 +40,7 @@ def _(g: Any, input: Any) -> Any:
     return e.mul(g, e.conj(e.rsqrt(e.sub(1, e.mul(input, input)))))
 
 
-@op(kind="float", inplace=True, aliases="arccos")
+@op(kind="float", inplace=True, aliases="arccos", autocast="cuda:float32")
 def acos(xp: Any, input: Array) -> Array:
     """The angle in [0, pi] of a cosine, in radians."""
     return xp.arccos(input)

@@ -155,7 +155,7 @@ def _(g: Any, input: Any, end: Any) -> Any:
     return e.mul(g, e.conj(e.sub(end, input)))
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, autocast="cuda:widest")
 def addcmul(xp: Any, input: Array, tensor1: Array, tensor2: Array, *, value: Any = 1) -> Array:
     """`input + value * tensor1 * tensor2`."""
     return input + (tensor1 * tensor2 if value == 1 else value * tensor1 * tensor2)
@@ -176,7 +176,7 @@ def _(g: Any, tensor1: Any, value: Any) -> Any:
     return e.mul(g, e.conj(e.mul(tensor1, value)))
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, autocast="cuda:widest")
 def addcdiv(xp: Any, input: Array, tensor1: Array, tensor2: Array, *, value: Any = 1) -> Array:
     """`input + value * tensor1 / tensor2`."""
     if CATEGORY[input.dtype] < FLOATING:

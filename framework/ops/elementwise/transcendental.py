@@ -9,7 +9,7 @@ from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def exp(xp: Any, input: Array) -> Array:
     """e to the power."""
     return xp.exp(input)
@@ -31,7 +31,7 @@ def _(g: Any, out: Any) -> Any:
     return e.mul(e.mul(g, e.conj(out)), math.log(2))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def expm1(xp: Any, input: Array) -> Array:
     """`exp(input) - 1`, exact near zero."""
     return xp.expm1(input)
@@ -42,7 +42,7 @@ def _(g: Any, out: Any) -> Any:
     return e.mul(g, e.conj(e.add(out, 1)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def log(xp: Any, input: Array) -> Array:
     """The natural logarithm."""
     return xp.log(input)
@@ -53,7 +53,7 @@ def _(g: Any, input: Any) -> Any:
     return e.div(g, e.conj(input))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def log2(xp: Any, input: Array) -> Array:
     """The logarithm to base 2."""
     return xp.log2(input)
@@ -64,7 +64,7 @@ def _(g: Any, input: Any) -> Any:
     return e.div(g, e.mul(e.conj(input), math.log(2)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def log10(xp: Any, input: Array) -> Array:
     """The logarithm to base 10."""
     return xp.log10(input)
@@ -75,7 +75,7 @@ def _(g: Any, input: Any) -> Any:
     return e.div(g, e.mul(e.conj(input), math.log(10)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def log1p(xp: Any, input: Array) -> Array:
     """`log(1 + input)`, exact near zero."""
     return xp.log1p(input)
@@ -97,7 +97,7 @@ def _(g: Any, out: Any) -> Any:
     return e.div(g, e.conj(e.mul(out, 2)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def rsqrt(xp: Any, input: Array) -> Array:
     """One over the square root."""
     return xp.reciprocal(xp.sqrt(input))
@@ -108,7 +108,7 @@ def _(g: Any, out: Any) -> Any:
     return e.mul(g, e.conj(e.mul(e.mul(e.mul(out, out), out), -0.5)))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def reciprocal(xp: Any, input: Array) -> Array:
     """One over."""
     return xp.reciprocal(input)
@@ -152,7 +152,7 @@ def _(g: Any, input: Any) -> Any:
     return e.neg(e.mul(g, e.conj(sin(input))))
 
 
-@op(kind="float", inplace=True)
+@op(kind="float", inplace=True, autocast="cuda:float32")
 def tan(xp: Any, input: Array) -> Array:
     """The tangent of radians."""
     return xp.tan(input)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
@@ -11,7 +12,7 @@ from framework.ops import index as ix
 from framework.ops.index.gathering import checked, cover, expect_covered, expect_same_rank, within
 
 
-@op(inplace=True)
+@op(inplace=True, autocast="cuda:widest")
 def scatter_add(xp: Any, input: Array, dim: int, index: Array, src: Array) -> Array:
     """A copy of `input` with `src` added at the places along `dim` that `index` names, in a fixed order."""
     result, places, values = _prepared(xp, "scatter_add", input, dim, index, src)
@@ -126,6 +127,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     return _back(scatter_add(whole, dim, places, values), input)
 
 
+@operation(autocast="cpu:widest")
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     """A copy of `input` with its slices that `index` names replaced by those of `source` along `dim`."""
     places, values, whole = _slices("index_copy", input, dim, index, source)
@@ -161,6 +163,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
 # -- places of the flattened tensor, masks, and parts -----------------------------------------------------------------
 
 
+@operation(autocast="cuda:widest")
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     """A copy of `input` with `values` at (or added to) the places that a tuple of index tensors names."""
     if not isinstance(indices, tuple | list):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.layout import arranged, contiguous_format, is_arranged
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor, check_dim
@@ -142,6 +143,7 @@ def repeat_interleave(
     return index_select(source if source.ndim else reshape(source, 1), axis, Tensor._wrap(places))
 
 
+@operation(autocast="cuda:float32")
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     """Slices along `dim` whose p-norm exceeds `maxnorm` scaled down to it."""
     from framework.ops.norms import norm

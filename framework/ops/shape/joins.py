@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, Arrays, op
 from framework.core.tensor import Tensor, check_dim
 from framework.ops.shape.padding import pad
@@ -25,6 +26,7 @@ def _(g: Any, dim: Any, tensors_shape: Any, needs: Any, tensors: Any) -> Any:
     return [part if wanted else None for part, wanted in zip(parts, needs)]
 
 
+@operation(autocast="cpu:widest")
 def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """The tensors joined along a dimension; all other lengths must agree."""
     items = list(tensors)
@@ -57,6 +59,7 @@ def concat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     return cat(tensors, dim, out=out)
 
 
+@operation(autocast="cpu:widest")
 def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """The tensors joined along a new dimension."""
     items = list(tensors)

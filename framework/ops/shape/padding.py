@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 
 _MODES: dict[str, Any] = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -98,4 +99,8 @@ def _padded(input: Any, pad: Any, mode: str, value: float | None) -> Any:
                     f"{high}) "
                     f"for a dimension of {length} of input {list(input.shape)}"
                 )
-    return _pad(input, tuple(pairs), mode, 0.0 if value is None else value)
+    wide = mode == "replicate" or (mode == "reflect" and len(widths) <= 4)  # PyTorch lists these alone
+    return (_pad_wide if wide else _pad)(input, tuple(pairs), mode, 0.0 if value is None else value)
+
+
+_pad_wide = operation(autocast="cpu:float32")(_pad)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
@@ -154,6 +155,7 @@ def diagflat(input: Any, offset: int = 0) -> Any:
     return diag_embed(reshape(input, -1), offset)
 
 
+@operation(autocast="cpu:float32")
 def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal."""
     from framework.ops.reduce import sum
