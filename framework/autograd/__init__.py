@@ -1,5 +1,6 @@
 """Automatic differentiation: backward passes, gradients, custom functions and their checks."""
 
+from framework.autograd import graph
 from framework.autograd.backward import backward, grad
 from framework.autograd.function import Function
 from framework.autograd.gradcheck import gradcheck, gradgradcheck
@@ -7,7 +8,10 @@ from framework.core.modes import (
     detect_anomaly,
     enable_grad,
     inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
     no_grad,
+    set_detect_anomaly,
     set_grad_enabled,
 )
 
@@ -19,7 +23,11 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]

@@ -49,6 +49,8 @@ def array_module(array: Any) -> Any:
         import cupy
 
         return cupy
+    if type(array).__name__ == "BatchedArray":
+        return array.__array_namespace__()
     import numpy
 
     return numpy
@@ -56,6 +58,8 @@ def array_module(array: Any) -> Any:
 
 def device_of(array: Any) -> device:
     """The device on which an array lives."""
+    while type(array).__name__ == "BatchedArray":
+        array = array.array
     number = getattr(getattr(array, "device", None), "id", None)
     return CPU if number is None else device("cuda", number)
 

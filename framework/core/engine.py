@@ -6,16 +6,51 @@ gradient is complete: no pass over the graph is needed beforehand.
 """
 
 import heapq
+import itertools
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from framework.core.modes import ANOMALY, AUTOCAST, GRAD, PROFILE, modes
+from framework.core.modes import ALLOW_NAN, ANOMALY, AUTOCAST, GRAD, PROFILE, modes
 from framework.core.node import AccumulateGrad, exclusively_held
 from framework.core.observer import observer
 
 Edge = tuple[Any, int]
+
+
+class Task:
+    """One backward pass, for hooks that ask what it will run: its number and where it starts."""
+
+    __slots__ = ("_reached", "number", "roots", "useful")
+
+    _numbers = itertools.count()
+
+    def __init__(self, roots: list[Any]) -> None:
+        self.number = next(Task._numbers)
+        self.roots = roots
+        self.useful: set[Any] | None = None
+        self._reached: set[Any] | None = None
+
+    def will_run(self, node: Any) -> bool:
+        """Whether a gradient will reach this node."""
+        if self._reached is None:
+            self._reached = set(self.roots)
+            stack = list(self.roots)
+            while stack:
+                for edge in stack.pop().edges:
+                    if edge is not None and edge[0] not in self._reached:
+                        self._reached.add(edge[0])
+                        stack.append(edge[0])
+        return node in self._reached and (self.useful is None or node in self.useful)
+
+
+class _Current(threading.local):
+    task: Task | None = None
+
+
+current = _Current()  # the backward pass that this thread is in, innermost
 
 
 def run(
@@ -30,13 +65,16 @@ def run(
     With `inputs`, only nodes on the way to them run; their gradients are returned (None where there is no way),
     or accumulated when `accumulate` is set.
     """
-    before = modes.flags
+    before, outer = modes.flags, current.task
     modes.flags = (before | GRAD if create_graph else before & ~GRAD) & ~AUTOCAST
+    roots = list(roots)
+    current.task = Task([edge[0] for edge, _ in roots])
     try:
         with np.errstate(all="ignore"):
             return _run(roots, retain_graph, create_graph, inputs, accumulate)
     finally:
         modes.flags = before
+        current.task = outer
 
 
 def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumulate: bool) -> list[Any] | None:
@@ -44,14 +82,15 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
     wanted = set(inputs) if inputs is not None else None
     needed = useful = None
     if inputs is not None:
-        roots = list(roots)
         targets = {node for node, _ in inputs}
         needed = _on_the_way([edge[0] for edge, _ in roots], targets)
         useful = needed | targets
+        current.task.useful = useful  # type: ignore[union-attr]
     pending: dict[Any, list[Any]] = {}  # node -> gradient of each output so far
     heap: list[tuple[int, int, Any]] = []
     anomaly = modes.flags & ANOMALY
-    apply = observer.backward if modes.flags & PROFILE else None
+    check_nan = anomaly and not modes.flags & ALLOW_NAN
+    apply = observer.backward if modes.flags & PROFILE else _traced if anomaly else None
 
     def send(edge: Edge, grad: Any) -> None:
         node, number = edge
@@ -77,15 +116,23 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
         if node.retained is not None:
             _retain(node, grads, create_graph)
         if type(node) is AccumulateGrad:
+            if node.node_hooks is not None:
+                grads = _call_prehooks(node, grads, create_graph)
+            arriving = tuple(grads) if node.node_hooks else None
             if accumulate and (wanted is None or (node, 0) in wanted):
                 grad = grads.pop()
                 if grad is not None:
                     node.accumulate(grad, exclusively_held(grad, 1), create_graph)
                 del grad
+                if arriving is not None:
+                    _call_node_hooks(node, [], arriving, create_graph)
             continue
         if needed is not None and node not in needed:
             continue
-        arriving = tuple(grads) if node.node_hooks else None
+        arriving = None
+        if node.node_hooks is not None:
+            grads = _call_prehooks(node, grads, create_graph)
+            arriving = tuple(grads)
         if apply is None:
             results = node.apply(grads, create_graph, useful)
         else:
@@ -94,7 +141,7 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
             node.release()
         if arriving is not None:
             results = _call_node_hooks(node, results, arriving, create_graph)
-        if anomaly:
+        if check_nan:
             _refuse_nan(node, results)
         del grads
         edges = node.edges
@@ -104,13 +151,24 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
             if edge is not None and grad is not None and (useful is None or edge[0] in useful):
                 target, number = edge
                 shape, dtype = target.meta[number]
-                if grad.shape != shape or grad.dtype != dtype:
+                array = grad._data if create_graph else grad
+                if array.shape != shape or array.dtype != dtype:
                     grad = fit(grad, shape, dtype, node)
                 send(edge, grad)
-            del grad
+            grad = array = None
     if inputs is None:
         return None
     return [captured.get(edge) for edge in inputs]
+
+
+def _traced(node: Any, grads: list[Any], create_graph: bool, useful: Any) -> list[Any]:
+    """The node's derivative; an error in it also names the forward line."""
+    try:
+        return node.apply(grads, create_graph, useful)
+    except Exception as error:
+        if node.trace:
+            error.add_note(f"The error was raised in the derivative {node.name()}, recorded at:\n{node.trace}")
+        raise
 
 
 def fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Any = None) -> Any:
@@ -118,6 +176,11 @@ def fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Any = None) -> Any:
     from framework.core.dtype import dtype_of
     from framework.ops.reduce import sum_to_size
 
+    array = getattr(grad, "_data", grad)
+    if hasattr(array.shape, "levels") or hasattr(shape, "levels"):
+        from framework.func.levels import fit_levels
+
+        grad = fit_levels(grad, shape, node)
     if tuple(grad.shape) != tuple(shape):
         try:
             grad = sum_to_size(grad, shape)
@@ -198,11 +261,21 @@ def _call_hooks(node: Any, grads: list[Any], create_graph: bool) -> None:
                 grads[number] = result if create_graph else result._data
 
 
+def _call_prehooks(node: Any, grads: list[Any], create_graph: bool) -> list[Any]:
+    for hook in tuple(node.prehooks or ()):
+        replaced = hook(tuple(_as_tensor(grad, create_graph) for grad in grads))
+        if replaced is not None:
+            replaced = replaced if isinstance(replaced, tuple | list) else (replaced,)
+            grads = [g if create_graph or g is None else g._data for g in replaced]
+    return grads
+
+
 def _call_node_hooks(node: Any, results: list[Any], arriving: tuple[Any, ...], create_graph: bool) -> list[Any]:
     outputs = tuple(_as_tensor(grad, create_graph) for grad in arriving)
     for hook in tuple(node.node_hooks):
         replaced = hook(tuple(_as_tensor(grad, create_graph) for grad in results), outputs)
         if replaced is not None:
+            replaced = replaced if isinstance(replaced, tuple | list) else (replaced,)
             results = [g if create_graph or g is None else g._data for g in replaced]
     return results
 

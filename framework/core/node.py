@@ -40,6 +40,7 @@ class Node:
 
     hooks: "dict[int, list[Any]] | None" = None  # on the gradient of an output, by its number
     node_hooks: "list[Any] | None" = None  # on the node as a whole: (grad_inputs, grad_outputs)
+    prehooks: "list[Any] | None" = None  # before the node: (grad_outputs); where there are some, node_hooks is a list
     trace: str | None = None  # the forward line, in anomaly mode
     retained: "dict[int, Any] | None" = None  # weak references to outputs that retain their gradient
 
@@ -89,6 +90,19 @@ class Node:
         if self.node_hooks is None:
             self.node_hooks = []
         return RemovableHandle(self.node_hooks, hook)
+
+    def register_prehook(self, hook: Any) -> "RemovableHandle":
+        """Call `hook(grad_outputs)` before this node's derivative; it may return other grad_outputs."""
+        if self.prehooks is None:
+            self.prehooks = []
+        if self.node_hooks is None:
+            self.node_hooks = []
+        return RemovableHandle(self.prehooks, hook)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A dictionary of the user's own."""
+        return self.__dict__.setdefault("_metadata", {})
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"

@@ -18,8 +18,6 @@ Rules call public ops. On raw arrays those compute and record nothing, which mak
 """
 
 import functools
-import sys
-import traceback
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -31,10 +29,12 @@ from framework.core.device import array_module
 from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
 from framework.core.fastpath import binary, unary
 from framework.core.kernels import resolve
-from framework.core.modes import ANOMALY, GRAD, INFERENCE, WATCHED, modes
+from framework.core.modes import ANOMALY, GRAD, INFERENCE, PACKING, WATCHED, modes
 from framework.core.node import Cell, Node, sequence
 from framework.core.rule import Rule
+from framework.core.saved import PackedNode, pack_arrays
 from framework.core.tensor import Tensor
+from framework.core.trace import forward_trace
 from framework.core.watch import watched_record
 
 if TYPE_CHECKING:
@@ -245,8 +245,10 @@ class Op:
             value = values[slot]
             if isinstance(value, np.generic):
                 values[slot] = np.asarray(value)
-            elif type(value) is not np.ndarray and hasattr(value, "__cuda_array_interface__"):
-                xp = array_module(value)
+            elif type(value) is not np.ndarray and value is not None:
+                for item in value if type(value) is list else (value,):
+                    if hasattr(item, "__cuda_array_interface__") or hasattr(item, "level"):
+                        xp = array_module(item)
         if self.kind is not None:
             self._unify(values, xp)
         return self.kernel(xp)(*values)
@@ -294,7 +296,7 @@ class Op:
 
     def record(self, edges: tuple[Any, ...], values: list[Any], tensors: list[Any], outputs: list[Any]) -> Node:
         """A node that remembers what the rules of the wanted gradients name, and nothing else."""
-        node = _new(Node)
+        node = _new(PackedNode if modes.flags & PACKING else Node)
         node.op = self
         node.edges = edges
         node.meta = tuple((output._data.shape, output._data.dtype) for output in outputs)
@@ -317,11 +319,13 @@ class Op:
                 saved[name] = output._data
                 cell = output._shared()
                 versions.append((cell, cell.version))
+        if modes.flags & PACKING and saved:
+            saved, versions = pack_arrays(saved), []
         node.saved = saved
         node.versions = versions
         node.sequence = next(sequence)
         if modes.flags & ANOMALY:
-            node.trace = "".join(traceback.format_stack(sys._getframe(1)))
+            node.trace = forward_trace()
         return node
 
     def _saved_for(self, edges: tuple[Any, ...]) -> list[str]:

@@ -157,23 +157,26 @@ def commit(tensor: Tensor, result: Tensor) -> Tensor:
     if result._data.dtype != tensor._data.dtype:
         result = to_dtype(result, tensor._data.dtype)
     tensor._data[...] = result._data
+    tensor._shared().version += 1
+    return rebase(tensor, result._edge) if modes.flags & GRAD else tensor
+
+
+def rebase(tensor: Tensor, edge: Any) -> Tensor:
+    """Give a tensor whose memory was written its new place in the graph; its base and views follow."""
     cell = tensor._shared()
-    cell.version += 1
-    if not modes.flags & GRAD:
-        return tensor
     view = tensor._view
     if view is None:
-        if result._edge is None and tensor._edge is None:
+        if edge is None and tensor._edge is None:
             return tensor
-        tensor._edge = result._edge
+        tensor._edge = edge
         _refresh(cell)
         return tensor
     base = view.base
-    if result._edge is None and base._edge is None:
+    if edge is None and base._edge is None:
         return tensor
     node = Node()
     node.op = view_scatter.record
-    node.edges = (base._edge, result._edge)
+    node.edges = (base._edge, edge)
     node.meta = ((base._data.shape, base._data.dtype),)
     node.attrs = {"view": view}
     node.saved = node.versions = ()
