@@ -18,12 +18,15 @@ _HOMES = {
     "muon": "Muon",
     "lbfgs": "LBFGS",
 }
+_MODULES = ("optimizer", "swa_utils")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = [*_HOME_OF, "SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
+__all__ = [*_HOME_OF, *_MODULES, "SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"framework.optim.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'framework.optim' has no attribute '{name}'")
     value = getattr(import_module(f"framework.optim.{_HOME_OF[name]}"), name)

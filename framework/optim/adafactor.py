@@ -11,7 +11,7 @@ import framework
 from framework.core.device import array_module
 from framework.core.tensor import Tensor
 from framework.optim.elementwise import check, mix
-from framework.optim.optimizer import Optimizer, gradients, written
+from framework.optim.optimizer import Optimizer, gradients, implementation, written
 
 
 class Adafactor(Optimizer):
@@ -30,6 +30,7 @@ class Adafactor(Optimizer):
         d: float = 1.0,
         weight_decay: float = 0.0,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
     ) -> None:
         check(
@@ -43,7 +44,7 @@ class Adafactor(Optimizer):
         )
         defaults = {
             "lr": lr, "beta2_decay": beta2_decay, "eps": tuple(eps), "d": d, "weight_decay": weight_decay,
-            "maximize": maximize,
+            "maximize": maximize, **implementation(foreach=foreach),
         }  # fmt: skip
         super().__init__(params, defaults)
 

@@ -10,16 +10,16 @@ import framework
 from framework.core.device import array_module
 from framework.core.tensor import Tensor
 from framework.ops.foreach import foreach_adamw
-from framework.optim.optimizer import Optimizer, check_settings, gradients, written
+from framework.optim.optimizer import Optimizer, check_settings, gradients, implementation, written
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015); `weight_decay` is added to the gradient, `amsgrad` after Reddi et al. 2018.
+    """Adam (Kingma & Ba 2015); `weight_decay` is added to the gradient unless `decoupled_weight_decay` (see AdamW).
+
+    `amsgrad` divides by the largest second moment so far (Reddi et al. 2018).
 
     State: "step" (float32), "exp_avg", "exp_avg_sq" and, with amsgrad, "max_exp_avg_sq".
     """
-
-    _decoupled = False
 
     def __init__(
         self,
@@ -30,7 +30,12 @@ class Adam(Optimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         check_settings(
             learning_rate=(lr >= 0, lr),
@@ -42,6 +47,8 @@ class Adam(Optimizer):
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
             "amsgrad": amsgrad, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable, fused=fused),
+            "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -69,7 +76,7 @@ class Adam(Optimizer):
         arrays = [p._data for p in params]
         means = [self.state[p]["exp_avg"]._data for p in params]
         squares = [self.state[p]["exp_avg_sq"]._data for p in params]
-        if weight_decay and not self._decoupled:
+        if weight_decay and not group.get("decoupled_weight_decay"):
             grads = [array_module(p).asarray(g + p * p.dtype.type(weight_decay)) for g, p in zip(grads, arrays)]
             weight_decay = 0.0
         if not group["amsgrad"]:
@@ -89,8 +96,6 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with weight decay on the parameter itself, p *= 1 - lr weight_decay (Loshchilov & Hutter 2019)."""
 
-    _decoupled = True
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -101,5 +106,12 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
+            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+        )  # fmt: skip

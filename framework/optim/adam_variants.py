@@ -10,7 +10,7 @@ import framework
 from framework.core.device import array_module
 from framework.core.tensor import Tensor
 from framework.optim.elementwise import ElementwiseOptimizer, check, check_betas, decayed, mix, mix_square, root
-from framework.optim.optimizer import Optimizer, gradients, written
+from framework.optim.optimizer import Optimizer, gradients, implementation, written
 
 
 class Adamax(ElementwiseOptimizer):
@@ -28,11 +28,17 @@ class Adamax(ElementwiseOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
         _check_adam(lr, betas, eps, weight_decay)
-        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        defaults = {
+            "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
+        }  # fmt: skip
         super().__init__(params, defaults)
 
     def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> float:
@@ -66,13 +72,17 @@ class NAdam(ElementwiseOptimizer):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         _check_adam(lr, betas, eps, weight_decay)
         check(lr, (momentum_decay >= 0, f"Invalid momentum_decay value: {momentum_decay}"))
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
             "momentum_decay": momentum_decay, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
         }  # fmt: skip
         super().__init__(params, defaults)
 
@@ -117,12 +127,16 @@ class RAdam(ElementwiseOptimizer):
         weight_decay: float = 0,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         _check_adam(lr, betas, eps, weight_decay)
         defaults = {
             "lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay,
             "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
         }  # fmt: skip
         super().__init__(params, defaults)
 

@@ -8,6 +8,7 @@ from typing import Any
 import framework
 from framework.core.tensor import Tensor
 from framework.optim.elementwise import ElementwiseOptimizer, check, decayed, mix, mix_square, root
+from framework.optim.optimizer import implementation
 
 
 class Adagrad(ElementwiseOptimizer):
@@ -26,8 +27,11 @@ class Adagrad(ElementwiseOptimizer):
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         check(
             lr,
@@ -42,6 +46,7 @@ class Adagrad(ElementwiseOptimizer):
         defaults = {
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
+            **implementation(foreach=foreach, differentiable=differentiable, fused=fused),
         }  # fmt: skip
         super().__init__(params, defaults)
         for group in self.param_groups:
@@ -80,8 +85,11 @@ class Adadelta(ElementwiseOptimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0,
+        foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         check(
             lr,
@@ -89,7 +97,11 @@ class Adadelta(ElementwiseOptimizer):
             (eps >= 0, f"Invalid epsilon value: {eps}"),
             (weight_decay >= 0, f"Invalid weight_decay value: {weight_decay}"),
         )
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+        defaults = {
+            "lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
+        }  # fmt: skip
+        super().__init__(params, defaults)
 
     def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
         kind, rho = p.dtype.type, group["rho"]
@@ -118,8 +130,10 @@ class RMSprop(ElementwiseOptimizer):
         weight_decay: float = 0,
         momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         check(
             lr,
@@ -131,6 +145,7 @@ class RMSprop(ElementwiseOptimizer):
         defaults = {
             "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
             "weight_decay": weight_decay, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
         }  # fmt: skip
         super().__init__(params, defaults)
 

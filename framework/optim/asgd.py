@@ -8,6 +8,7 @@ from typing import Any
 import framework
 from framework.core.tensor import Tensor
 from framework.optim.elementwise import ElementwiseOptimizer, check, decayed
+from framework.optim.optimizer import implementation
 
 
 class ASGD(ElementwiseOptimizer):
@@ -26,12 +27,15 @@ class ASGD(ElementwiseOptimizer):
         alpha: float = 0.75,
         t0: float = 1e6,
         weight_decay: float = 0,
-        *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
         check(lr, (weight_decay >= 0, f"Invalid weight_decay value: {weight_decay}"))
         defaults = {
             "lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
         }  # fmt: skip
         super().__init__(params, defaults)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import framework
 from framework.core.tensor import Tensor
+from framework.ops.vectors import ordered_dot, scaled_sum
 from framework.optim.elementwise import check
 from framework.optim.line_search import strong_wolfe
 from framework.optim.optimizer import Optimizer
@@ -72,7 +73,7 @@ class LBFGS(Optimizer):
             state["prev_flat_grad"], state["prev_loss"], state["d"] = gradient.clone(), loss, direction
             first = state["n_iter"] == 1
             state["t"] = lr * min(1.0, 1.0 / float(gradient.abs().sum())) if first else lr
-            slope = gradient.dot(direction)
+            slope = ordered_dot(gradient, direction)
             if slope > -change:
                 break
             spent = 0
@@ -113,21 +114,21 @@ class LBFGS(Optimizer):
             return -gradient
         changes, steps, inverse = state["old_dirs"], state["old_stps"], state["ro"]
         y, s = gradient - state["prev_flat_grad"], state["d"] * state["t"]
-        curvature = y.dot(s)
+        curvature = ordered_dot(y, s)
         if curvature > 1e-10:
             for history, new in ((changes, y), (steps, s), (inverse, 1.0 / curvature)):
                 if len(history) == history_size:
                     history.pop(0)
                 history.append(new)
-            state["H_diag"] = curvature / y.dot(y)
+            state["H_diag"] = curvature / ordered_dot(y, y)
         along = state.setdefault("al", [None] * history_size)
         q = -gradient
         for i in reversed(range(len(changes))):
-            along[i] = steps[i].dot(q) * inverse[i]
-            q = q - changes[i] * along[i]
+            along[i] = ordered_dot(steps[i], q) * inverse[i]
+            q = scaled_sum(q, changes[i], float(-along[i]))
         q = q * state["H_diag"]
         for i in range(len(changes)):
-            q = q + steps[i] * (along[i] - changes[i].dot(q) * inverse[i])
+            q = scaled_sum(q, steps[i], float(along[i] - ordered_dot(changes[i], q) * inverse[i]))
         return q
 
     def _gradient(self) -> Tensor:
@@ -138,7 +139,8 @@ class LBFGS(Optimizer):
     def _add(self, length: Any, direction: Tensor) -> None:
         offset = 0
         for param in self._params:
-            param.add_((direction[offset : offset + param.numel()] * length).reshape(param.shape))
+            part = direction[offset : offset + param.numel()]
+            param.copy_(scaled_sum(param.reshape(-1), part, float(length)).reshape(param.shape))
             offset += param.numel()
 
 

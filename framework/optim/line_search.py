@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from framework.core.tensor import Tensor
+from framework.ops.vectors import ordered_dot
 
 
 def strong_wolfe(
@@ -30,7 +31,7 @@ def strong_wolfe(
 
     def point(length: float) -> tuple[float, float, Tensor, float]:
         value, there = at(length)
-        return length, value, there, float(there.dot(direction))
+        return length, value, there, float(ordered_dot(there, direction))
 
     def too_high(p: tuple[float, float, Tensor, float]) -> bool:
         return p[1] > loss + c1 * p[0] * start[3]

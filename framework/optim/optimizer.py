@@ -10,22 +10,27 @@ from typing import Any
 import framework
 from framework.core.device import array_module
 from framework.core.tensor import Tensor
+from framework.optim.hooks import StateHooks, with_hooks
+from framework.optim.hooks import register_optimizer_step_post_hook as register_optimizer_step_post_hook
+from framework.optim.hooks import register_optimizer_step_pre_hook as register_optimizer_step_pre_hook
 
 
-class Optimizer:
+class Optimizer(StateHooks):
     """Holds groups of parameters with their settings, and a state per parameter.
 
-    `params` is an iterable of tensors, or of dicts with "params" and settings that differ from `defaults`.
-    `state_dict` has torch's layout: parameters are numbered in the order they were given.
+    `params` is an iterable of tensors, of (name, tensor) pairs as `named_parameters` gives, or of dicts with "params"
+    and settings that differ from `defaults`. Names stand in the groups as "param_names". `state_dict` has torch's
+    layout: parameters are numbered in the order they were given. A subclass defines `_update` or `step`.
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        super().__init__()
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got a Tensor"
             )
         self.defaults = defaults
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups = list(params)
         if not groups:
@@ -42,7 +47,14 @@ class Optimizer:
         params = param_group["params"]
         if isinstance(params, set):
             raise TypeError("optimizer parameters need to be organized in ordered collections, but a set has no order")
-        group = {**self.defaults, **param_group, "params": [params] if isinstance(params, Tensor) else list(params)}
+        given = [params] if isinstance(params, Tensor) else list(params)
+        names = [item[0] for item in given if isinstance(item, tuple)]
+        group = {**param_group, "params": [item[1] if isinstance(item, tuple) else item for item in given]}
+        if names:
+            if len(names) != len(given):
+                raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+            group["param_names"] = names
+        group = {**self.defaults, **group}
         known = {param for other in self.param_groups for param in other["params"]}
         for param in group["params"]:
             if not isinstance(param, Tensor):
@@ -52,8 +64,16 @@ class Optimizer:
             if param in known:
                 raise ValueError("some parameters appear in more than one parameter group, or twice in one")
             known.add(param)
+        if group.get("fused") and not all(param.is_floating_point() for param in group["params"]):
+            raise RuntimeError("`fused=True` requires all the params to be floating point Tensors")
+        if any(("param_names" in group) != ("param_names" in other) for other in self.param_groups):
+            raise ValueError(
+                "all optimizer param groups should be with/without names. cannot add param group "
+                f"{'with' if 'param_names' in group else 'without'} names to the optimizer"
+            )
         self.param_groups.append(group)
 
+    @with_hooks
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters once by their gradients; parameters without one stay.
 
@@ -79,6 +99,8 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """`{"state": {number: {...}}, "param_groups": [{..., "params": [numbers]}]}`; the tensors are shared."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
         numbers: dict[Tensor, int] = {}
         for group in self.param_groups:
             for param in group["params"]:
@@ -90,10 +112,20 @@ class Optimizer:
             }
             for group in self.param_groups
         ]
-        return {"state": {numbers[param]: state for param, state in self.state.items()}, "param_groups": groups}
+        # What stands under another key than a parameter belongs to the optimizer's author, and stays as it is.
+        state = {numbers.get(key, key): value for key, value in self.state.items()}
+        packed = {"state": state, "param_groups": groups}
+        for hook in self._optimizer_state_dict_post_hooks.values():
+            changed = hook(self, packed)
+            packed = packed if changed is None else changed
+        return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a copy of the settings and state of an optimizer with the same groups of parameters."""
+        state_dict = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
         saved_groups = state_dict["param_groups"]
         if len(saved_groups) != len(self.param_groups):
             raise ValueError(
@@ -108,15 +140,16 @@ class Optimizer:
                     f"group {i} has {len(saved['params'])} parameters there and {len(own['params'])} here"
                 )
             params_of.update(zip(saved["params"], own["params"]))
-        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         for number, values in state_dict["state"].items():
-            if number in params_of:
-                param = params_of[number]
-                state[param] = {key: _fitted(key, value, param) for key, value in values.items()}
+            param = params_of.get(number)
+            state[number if param is None else param] = values if param is None else _fitted(None, values, param)
         self.state = state
         for i, (own, saved) in enumerate(zip(self.param_groups, saved_groups)):
             settings = {key: deepcopy(value) for key, value in saved.items() if key != "params"}
             self.param_groups[i] = {**own, **settings, "params": own["params"]}
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -135,6 +168,27 @@ def check_settings(**ranges: tuple[bool, Any]) -> None:
     for name, (valid, value) in ranges.items():
         if not valid:
             raise ValueError(f"Invalid {name.replace('_', ' ')} value: {value}")
+
+
+def implementation(**choices: bool | None) -> dict[str, Any]:
+    """Torch's choices of implementation (foreach, capturable, differentiable, fused), as they stand in the groups.
+
+    Here a step is one pass over all parameters of a type whatever `foreach` and `fused` say: they are kept so that
+    state dicts agree with torch's. The other two would change what a step means, and are refused.
+    """
+    fused = choices.get("fused")
+    if choices.get("differentiable"):
+        if fused:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        raise NotImplementedError(
+            "differentiable=True (a step that autograd records) is not supported; for derivatives through training, "
+            "write the update with tensors and take framework.autograd.grad(..., create_graph=True)"
+        )
+    if choices.get("capturable"):
+        raise NotImplementedError("capturable=True (a step inside a captured CUDA graph) is not supported")
+    if fused and choices.get("foreach"):
+        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+    return choices
 
 
 def gradients(params: list[Tensor], maximize: bool) -> list[Any]:
@@ -157,8 +211,12 @@ def _by_kind(params: list[Tensor]) -> list[list[Tensor]]:
     return list(groups.values())
 
 
-def _fitted(key: str, value: Any, param: Tensor) -> Any:
-    """A copy of a state value, in the parameter's type and place; step counts keep their type."""
+def _fitted(key: Any, value: Any, param: Tensor) -> Any:
+    """A copy of a state value, its tensors in the parameter's type and place; step counts keep their type."""
+    if isinstance(value, dict):
+        return {name: _fitted(name, item, param) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_fitted(None, item, param) for item in value)
     if not isinstance(value, Tensor):
         return deepcopy(value)
     value = value.detach().clone()

@@ -9,6 +9,7 @@ import framework
 from framework.core.device import array_module
 from framework.core.tensor import Tensor
 from framework.optim.elementwise import ElementwiseOptimizer, check
+from framework.optim.optimizer import implementation
 
 
 class Rprop(ElementwiseOptimizer):
@@ -27,10 +28,17 @@ class Rprop(ElementwiseOptimizer):
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50),
         *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         check(lr, (0 < etas[0] < 1 < etas[1], f"Invalid eta values: {etas[0]}, {etas[1]}"))
-        super().__init__(params, {"lr": lr, "etas": tuple(etas), "step_sizes": tuple(step_sizes), "maximize": maximize})
+        defaults = {
+            "lr": lr, "etas": tuple(etas), "step_sizes": tuple(step_sizes), "maximize": maximize,
+            **implementation(foreach=foreach, capturable=capturable, differentiable=differentiable),
+        }  # fmt: skip
+        super().__init__(params, defaults)
 
     def _start(self, param: Tensor, group: dict[str, Any]) -> None:
         super()._start(param, group)

@@ -8,7 +8,7 @@ from typing import Any
 import framework
 from framework.core.tensor import Tensor
 from framework.ops.foreach import foreach_sgd
-from framework.optim.optimizer import Optimizer, check_settings, gradients, written
+from framework.optim.optimizer import Optimizer, check_settings, gradients, implementation, written
 
 
 class SGD(Optimizer):
@@ -27,6 +27,9 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         check_settings(
             learning_rate=(lr >= 0, lr),
@@ -38,6 +41,7 @@ class SGD(Optimizer):
         defaults = {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "maximize": maximize,
+            **implementation(foreach=foreach, differentiable=differentiable, fused=fused),
         }  # fmt: skip
         super().__init__(params, defaults)
 

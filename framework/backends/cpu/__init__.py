@@ -14,6 +14,8 @@ KERNELS: dict[str, str] = {
     "softmax_cross_entropy_grad": "framework.backends.cpu.loss:softmax_cross_entropy_grad",
     "sum": "framework.backends.cpu.reduce:sum",
     "foreach_sgd": "framework.backends.cpu.update:foreach_sgd",
+    "scaled_sum": "framework.backends.cpu.vectors:scaled_sum",
+    "ordered_dot": "framework.backends.cpu.vectors:ordered_dot",
     "foreach_adamw": "framework.backends.cpu.update:foreach_adamw",
     "foreach_unscale": "framework.backends.cpu.update:foreach_unscale",
 }
