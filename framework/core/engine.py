@@ -5,19 +5,21 @@ that made its inputs, so when a node's turn comes everything that used its outpu
 gradient is complete: no pass over the graph is needed beforehand.
 """
 
-import heapq
 import itertools
 import threading
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from framework.core.modes import ALLOW_NAN, ANOMALY, AUTOCAST, GRAD, PROFILE, modes
-from framework.core.node import AccumulateGrad, exclusively_held
+from framework.core.node import Node, exclusively_held
 from framework.core.observer import observer
+from framework.core.quiet import hush, restore
 
 Edge = tuple[Any, int]
+_SMALL = 1 << 14  # bytes up to which a new array is cheaper than finding out whether the old one is free
 
 
 class Task:
@@ -69,10 +71,11 @@ def run(
     modes.flags = (before | GRAD if create_graph else before & ~GRAD) & ~AUTOCAST
     roots = list(roots)
     current.task = Task([edge[0] for edge, _ in roots])
+    token = hush()
     try:
-        with np.errstate(all="ignore"):
-            return _run(roots, retain_graph, create_graph, inputs, accumulate)
+        return _run(roots, retain_graph, create_graph, inputs, accumulate)
     finally:
+        restore(token)
         modes.flags = before
         current.task = outer
 
@@ -86,67 +89,76 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
         needed = _on_the_way([edge[0] for edge, _ in roots], targets)
         useful = needed | targets
         current.task.useful = useful  # type: ignore[union-attr]
-    pending: dict[Any, list[Any]] = {}  # node -> gradient of each output so far
-    heap: list[tuple[int, int, Any]] = []
+    pending: dict[int, list[Any]] = {}  # by sequence number: a node, and the gradient of each output so far
+    leaves: dict[Any, list[Any]] = {}  # the same of leaves, whose turn comes last
+    heap: list[int] = []
     anomaly = modes.flags & ANOMALY
     check_nan = anomaly and not modes.flags & ALLOW_NAN
     apply = observer.backward if modes.flags & PROFILE else _traced if anomaly else None
+    plain = apply is None and not create_graph and inputs is None
 
-    def send(edge: Edge, grad: Any) -> None:
-        node, number = edge
-        slots = pending.get(node)
-        if slots is None:
-            slots = pending[node] = [None] * len(node.meta)
-            heapq.heappush(heap, (-node.sequence, id(node), node))
-        present = slots[number]
-        slots[number] = grad if present is None else _sum(present, grad, create_graph)
+    def send(target: Any, number: int, grad: Any) -> None:
+        order = -target.sequence
+        entry = leaves.get(target) if order > 0 else pending.get(order)
+        if entry is None:
+            entry = [target, *[None] * len(target.meta)]
+            if order > 0:
+                leaves[target] = entry
+            else:
+                pending[order] = entry
+                heappush(heap, order)
+        number += 1
+        present = entry[number]
+        if present is None:
+            entry[number] = grad
+        elif (
+            not create_graph
+            and present.nbytes > _SMALL
+            and exclusively_held(present, 2)  # by the entry, and `present` here
+            and type(grad) is np.ndarray
+        ):
+            np.add(present, grad, out=present)
+        else:
+            entry[number] = present + grad
 
     for edge, grad in roots:
-        send(edge, grad)
+        send(edge[0], edge[1], grad)
     del edge, grad
     while heap:
-        node = heapq.heappop(heap)[2]
-        grads = pending.pop(node)
-        if node.hooks is not None:
-            _call_hooks(node, grads, create_graph)
-        if wanted is not None:
-            for number in range(len(grads)):
-                if (node, number) in wanted:
-                    captured[node, number] = grads[number]
-        if node.retained is not None:
-            _retain(node, grads, create_graph)
-        if type(node) is AccumulateGrad:
+        entry = pending.pop(heappop(heap))
+        node = entry[0]
+        if plain and type(node) is Node and len(entry) == 2 and node.hooks is node.retained is node.node_hooks is None:
+            for cell, version in node.versions:
+                if cell.version != version:
+                    node.check_saved()
+            if node.saved is None:
+                node.check_saved()
+            results = node.op.derivative(node, entry.pop())
+            if not retain_graph and node.saved:
+                node.saved = None
+        else:
+            grads = entry[1:]
+            entry.clear()
+            _attend(node, grads, wanted, captured, create_graph)
+            if needed is not None and node not in needed:
+                continue
+            arriving = None
             if node.node_hooks is not None:
                 grads = _call_prehooks(node, grads, create_graph)
-            arriving = tuple(grads) if node.node_hooks else None
-            if accumulate and (wanted is None or (node, 0) in wanted):
-                grad = grads.pop()
-                if grad is not None:
-                    node.accumulate(grad, exclusively_held(grad, 1), create_graph)
-                del grad
-                if arriving is not None:
-                    _call_node_hooks(node, [], arriving, create_graph)
-            continue
-        if needed is not None and node not in needed:
-            continue
-        arriving = None
-        if node.node_hooks is not None:
-            grads = _call_prehooks(node, grads, create_graph)
-            arriving = tuple(grads)
-        if apply is None:
-            results = node.apply(grads, create_graph, useful)
-        else:
-            results = apply(node, grads, create_graph, useful)
-        if not retain_graph:
-            node.release()
-        if arriving is not None:
-            results = _call_node_hooks(node, results, arriving, create_graph)
-        if check_nan:
-            _refuse_nan(node, results)
-        del grads
-        edges = node.edges
+                arriving = tuple(grads)
+            if apply is None:
+                results = node.apply(grads, create_graph, useful)
+            else:
+                results = apply(node, grads, create_graph, useful)
+            if not retain_graph:
+                node.release()
+            if arriving is not None:
+                results = _call_node_hooks(node, results, arriving, create_graph)
+            if check_nan:
+                _refuse_nan(node, results)
+            del grads, arriving
         results.reverse()  # so that each gradient leaves the list as it is sent, and can be reused or freed
-        for edge in edges:
+        for edge in node.edges:
             grad = results.pop()
             if edge is not None and grad is not None and (useful is None or edge[0] in useful):
                 target, number = edge
@@ -154,11 +166,37 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
                 array = grad._data if create_graph else grad
                 if array.shape != shape or array.dtype != dtype:
                     grad = fit(grad, shape, dtype, node)
-                send(edge, grad)
+                send(target, number, grad)
             grad = array = None
+    for node, entry in leaves.items():
+        grads = entry[1:]
+        entry.clear()
+        _attend(node, grads, wanted, captured, create_graph)
+        if node.node_hooks is not None:
+            grads = _call_prehooks(node, grads, create_graph)
+        if accumulate and (wanted is None or (node, 0) in wanted):
+            arriving = tuple(grads) if node.node_hooks else None
+            grad = grads.pop()
+            if grad is not None:
+                node.accumulate(grad, exclusively_held(grad, 1), create_graph)
+            del grad
+            if arriving is not None:
+                _call_node_hooks(node, [], arriving, create_graph)
     if inputs is None:
         return None
     return [captured.get(edge) for edge in inputs]
+
+
+def _attend(node: Any, grads: list[Any], wanted: Any, captured: dict[Edge, Any], create_graph: bool) -> None:
+    """What a node's complete gradients are shown to before its derivative: hooks, the caller, retaining tensors."""
+    if node.hooks is not None:
+        _call_hooks(node, grads, create_graph)
+    if wanted is not None:
+        for number in range(len(grads)):
+            if (node, number) in wanted:
+                captured[node, number] = grads[number]
+    if node.retained is not None:
+        _retain(node, grads, create_graph)
 
 
 def _traced(node: Any, grads: list[Any], create_graph: bool, useful: Any) -> list[Any]:
@@ -201,16 +239,6 @@ def fit(grad: Any, shape: tuple[int, ...], dtype: Any, node: Any = None) -> Any:
             return grad
         return (grad.real if grad.is_complex() and not wanted.is_complex else grad).to(wanted)
     return grad.astype(dtype) if grad.dtype != dtype else grad
-
-
-def _sum(present: Any, grad: Any, create_graph: bool) -> Any:
-    """The sum of two gradients, in the memory of the first when nobody else holds it."""
-    if create_graph:
-        return present + grad
-    # held by: the slot, `present` here, and this call's frame in `send`
-    if exclusively_held(present, 3) and type(grad) is np.ndarray:
-        return np.add(present, grad, out=present)
-    return present + grad
 
 
 def _on_the_way(roots: list[Any], targets: set[Any]) -> set[Any]:

@@ -20,18 +20,23 @@ def resolve(record: Any, xp: Any) -> Callable[..., Any]:
             **dict(zip(record.params[record.positional :], values[record.positional :])),
         )
 
-    if xp is not np:
+    fast = backend_kernel(record) if xp is np else None
+    if fast is None:
         return reference
-    from framework.backends.cpu import KERNELS
-
-    place = KERNELS.get(record.name.lstrip("_"))  # a private op serves the public function of its name
-    if place is None:
-        return reference
-    module, _, function = place.partition(":")
-    fast = getattr(importlib.import_module(module), function)
 
     def kernel(*values: Any) -> Any:
         result = fast(*values)
         return reference(*values) if result is NotImplemented else result
 
     return kernel
+
+
+def backend_kernel(record: Any) -> Callable[..., Any] | None:
+    """The CPU backend's own function for an op, which may answer NotImplemented; None where it has none."""
+    from framework.backends.cpu import KERNELS
+
+    place = KERNELS.get(record.name.lstrip("_"))  # a private op serves the public function of its name
+    if place is None:
+        return None
+    module, _, function = place.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -26,11 +26,12 @@ import numpy as np
 
 from framework.core.autocast import Policy
 from framework.core.device import array_module
+from framework.core.door import derivative, public_function
 from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
-from framework.core.fastpath import binary, unary
-from framework.core.kernels import resolve
+from framework.core.kernels import backend_kernel, resolve
 from framework.core.modes import ANOMALY, GRAD, INFERENCE, PACKING, WATCHED, modes
 from framework.core.node import Cell, Node, sequence
+from framework.core.quiet import hush, restore
 from framework.core.rule import Rule
 from framework.core.saved import PackedNode, pack_arrays
 from framework.core.tensor import Tensor
@@ -114,13 +115,16 @@ class Op:
         annotations = forward.__annotations__
         self.inputs = tuple(name for name in self.params if _mentions(annotations.get(name), Array, Arrays))
         self.lists = frozenset(name for name in self.inputs if _mentions(annotations[name], Arrays))
+        self.optional = frozenset(name for name in self.inputs if _mentions(annotations.get(name), type(None)))
         self.slots = tuple(self.params.index(name) for name in self.inputs)
         self.rules: dict[str, Rule] = {}
         self.joint: Rule | None = None
-        self.rule_list: list[Rule | None] = [None] * len(self.inputs)  # the rules in the order of the inputs
         self.saves: tuple[str, ...] = ()
+        self.ufunc = None if ufunc is None else getattr(np, ufunc)
         self._kernels: dict[Any, Callable[..., Any]] = {}
-        self.public = self._make_public(ufunc)
+        self.public = public_function(self)
+        self.public.record = self  # type: ignore[attr-defined]
+        self.public.vjp = self.vjp  # type: ignore[attr-defined]
 
     # -- derivative rules ---------------------------------------------------------------------------------------
 
@@ -137,10 +141,6 @@ class Op:
             known = dict.fromkeys(self.saves)
             known.update(dict.fromkeys(made.saved_names))
             self.saves = tuple(known)
-            self.rule_list = [self.rules.get(name) for name in self.inputs]
-            every = [*self.rules.values(), *([self.joint] if self.joint else [])]
-            for each in every:
-                each.resolve(self)
             return rule
 
         return register
@@ -154,25 +154,12 @@ class Op:
             found = self._kernels[xp] = resolve(self, xp)
         return found
 
+    @functools.cached_property
+    def has_kernel(self) -> bool:
+        """Whether a backend has a kernel of its own for the CPU."""
+        return backend_kernel(self) is not None
+
     # -- calling ------------------------------------------------------------------------------------------------
-
-    def _make_public(self, ufunc: str | None) -> Callable[..., Any]:
-        if ufunc is not None and self.kind is not None and len(self.inputs) == 2:
-            public = binary(self, getattr(np, ufunc))
-        elif ufunc is not None and len(self.inputs) == 1:
-            public = unary(self, getattr(np, ufunc))
-        else:
-
-            def public(*args: Any, **kwargs: Any) -> Any:
-                return self.call(args, kwargs)
-
-        public.__name__ = public.__qualname__ = self.name
-        public.__doc__ = self.forward.__doc__
-        public.__module__ = self.forward.__module__
-        public.__wrapped__ = _signature_of(self)  # type: ignore[attr-defined]
-        public.record = self  # type: ignore[attr-defined]
-        public.vjp = self.vjp  # type: ignore[attr-defined]
-        return public
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         """Arguments in the order of the parameters; TypeError as Python words it."""
@@ -227,13 +214,15 @@ class Op:
         if self.kind is not None:
             self._unify(values, xp)
         kernel = self.kernel(xp)
+        token = hush()
         try:
-            with np.errstate(all="ignore"):
-                result = kernel(*values)
+            result = kernel(*values)
         except ValueError as error:
             _explain_shapes(self, values, error)
             raise
-        wrapped = self._wrap(result, values, tensors)
+        finally:
+            restore(token)
+        wrapped = self.wrap(result, values, tensors)
         if out is not None:
             return _write_out(out, wrapped, self.name)
         return wrapped
@@ -269,7 +258,7 @@ class Op:
             else:
                 values[slot] = _to(value, wanted, xp)
 
-    def _wrap(self, result: Any, values: list[Any], tensors: list[Any]) -> Any:
+    def wrap(self, result: Any, values: list[Any], tensors: list[Any]) -> Any:
         """Tensors of the result, with a node when a derivative is wanted."""
         edges = None
         if modes.flags & GRAD and (self.rules or self.joint is not None):
@@ -338,22 +327,15 @@ class Op:
 
     # -- backward -----------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def derivative(self) -> Callable[[Node, Any], list[Any]]:
+        """The short way of `pull`: all wanted gradients on arrays, from that of a single output."""
+        return derivative(self)
+
     def pull(self, node: Node, grads: list[Any], create_graph: bool, useful: set[Any] | None) -> list[Any]:
         """The gradients of the inputs, from those of the outputs."""
         if node.versions or node.saved is None:
             node.check_saved()
-        if self.joint is None and not create_graph and useful is None and len(grads) == 1:  # the short way
-            saved = node.saved
-            g = grads[0]
-            short: list[Any] = []
-            for rule, edge in zip(self.rule_list, node.edges):
-                if edge is None or rule is None:
-                    short.append(None)
-                elif rule.simple:
-                    short.append(rule.function(g, *[saved[name] for name in rule.names]))
-                else:
-                    short.append(rule(node, g, tuple(each is not None for each in node.edges), False))
-            return short
         needs = tuple(edge is not None and (useful is None or edge[0] in useful) for edge in node.edges)
         if len(grads) == 1:
             g = grads[0]
@@ -436,26 +418,3 @@ def _write_out(out: Tensor, result: Any, name: str) -> Tensor:
     out._data[...] = result._data
     out._shared().version += 1
     return out
-
-
-def _signature_of(record: Op) -> Callable[..., Any]:
-    """The forward without `xp`, for help() and inspect.signature."""
-    import types
-
-    forward = record.forward
-
-    class _Described:  # carries a signature computed only when asked for
-        __name__ = record.name
-
-        @property
-        def __signature__(self) -> Any:
-            import inspect
-
-            signature = inspect.signature(forward)
-            return signature.replace(parameters=list(signature.parameters.values())[1:])
-
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            return record.call(args, kwargs)
-
-    assert isinstance(forward, types.FunctionType)
-    return _Described()

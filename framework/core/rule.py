@@ -22,16 +22,9 @@ class Rule:
             known = name in record.params or name in self.saved_names or name == "needs"
             if not known and not (name.endswith("_shape") and name[:-6] in record.inputs):
                 raise TypeError(f"the derivative of {record.name} names '{name}', which the op does not have")
-        self.simple = False
-
-    def resolve(self, record: Any) -> None:
-        """Decide the short way: every argument is a saved array."""
-        self.simple = self.names == self.saved_names
 
     def __call__(self, node: Node, g: Any, needs: tuple[bool, ...], create_graph: bool) -> Any:
         saved = node.saved
-        if self.simple and not create_graph:
-            return self.function(g, *[saved[name] for name in self.names])
         arguments = []
         for name in self.names:
             if name in self.saved_names:

@@ -38,28 +38,33 @@ class View:
 
 def mark_views(record: Op, source: Any, values: list[Any], outputs: list[Tensor]) -> None:
     """Make the outputs of a view op views of the source's base, where they share its memory."""
-    if not isinstance(source, Tensor):
-        return
-    above = source._view
-    base = source if above is None else above.base
-    cell = source._shared()
     several = len(outputs) > 1 or record.name in ("split", "unbind", "chunk")
     for number, output in enumerate(outputs):
-        if (
-            type(output._data) is np.ndarray
-            and not np.may_share_memory(output._data, source._data)
-            and output._data.size
-        ):
-            continue  # a reshape that had to copy
-        step = (record, list(values[1:]), number if several else None)
-        output._view = View(base, (*(above.steps if above is not None else ()), step))
-        output._cell = cell
-        views = cell.views
-        if views is None:
-            views = cell.views = []
-        elif len(views) >= 32 and len(views) & (len(views) - 1) == 0:  # at powers of two, forget the dead ones
-            views[:] = [reference for reference in views if reference() is not None]
-        views.append(weakref.ref(output))
+        mark_view(record, source, values, output, number if several else None)
+
+
+def mark_view(record: Op, source: Any, values: list[Any], output: Tensor, number: int | None = None) -> None:
+    """Make the output of a view op (its `number`-th, of several) a view of the source's base."""
+    if not isinstance(source, Tensor) or not _shares(output._data, source._data):
+        return
+    above = source._view
+    step = (record, values[1:], number)
+    output._view = View(source, (step,)) if above is None else View(above.base, (*above.steps, step))
+    cell = output._cell = source._shared()
+    views = cell.views
+    if views is None:
+        views = cell.views = []
+    elif len(views) >= 32 and len(views) & (len(views) - 1) == 0:  # at powers of two, forget the dead ones
+        views[:] = [reference for reference in views if reference() is not None]
+    views.append(weakref.ref(output))
+
+
+def _shares(array: Any, source: Any) -> bool:
+    """Whether a view op's result lies in the memory of its source (a reshape may have had to copy)."""
+    owner = array.base
+    if owner is not None and (owner is source or owner is source.base):
+        return True
+    return type(array) is not np.ndarray or not array.size or np.may_share_memory(array, source)
 
 
 @op(method=False)
