@@ -29,7 +29,7 @@ _HOMES = {
     "modules.rearrange": "PixelShuffle PixelUnshuffle ChannelShuffle Unfold Fold",
     "modules.distance": "PairwiseDistance CosineSimilarity",
     "modules.embedding": "Embedding EmbeddingBag",
-    "modules.rnn": "RNN LSTM GRU RNNCell LSTMCell GRUCell",
+    "modules.rnn": "RNNBase RNN LSTM GRU RNNCellBase RNNCell LSTMCell GRUCell",
     "modules.attention": "MultiheadAttention",
     "modules.transformer": "TransformerEncoderLayer TransformerDecoderLayer TransformerEncoder TransformerDecoder "
     "Transformer",

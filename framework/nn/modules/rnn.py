@@ -16,15 +16,18 @@ from framework.nn import functional as F
 from framework.nn import init
 from framework.nn.modules.module import Module
 from framework.nn.parameter import Parameter
+from framework.nn.utils.rnn import PackedSequence
+from framework.ops.recurrent import recurrent
 
 State = tuple[Tensor, ...]
 
 
-class _Recurrent(Module):
+class RNNBase(Module):
     """A recurrent layer: `gates` blocks of rows in each weight, `states` tensors carried from step to step."""
 
     gates = 1
     states = 1
+    cell = "tanh"
 
     def __init__(
         self,
@@ -74,34 +77,60 @@ class _Recurrent(Module):
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
-    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        """Outputs of the last layer at every time, and the last states (layers * directions, N, hidden)."""
-        name = type(self).__name__
-        if input.ndim not in (2, 3):
-            raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
-        if input.shape[-1] != self.input_size:
-            raise RuntimeError(
-                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.shape[-1]}"
-            )
-        batched = input.ndim == 3
-        x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
-        start = self._start(x, hx, batched)
-        ends: list[State] = []
-        for layer in range(self.num_layers):
-            runs = []
-            for end in self._ends(layer):
-                outputs, last = self._run(x, tuple(state[len(ends)] for state in start), end)
-                runs.append(outputs)
-                ends.append(last)
-            x = runs[0] if len(runs) == 1 else framework.cat(runs, -1)
-            if self.dropout and layer < self.num_layers - 1:
-                x = F.dropout(x, self.dropout, self.training)
-        finals = tuple(framework.stack([last[k] for last in ends]) for k in range(self.states))
-        if not batched:
-            x, finals = x.squeeze(1), tuple(final.squeeze(1) for final in finals)
-        elif self.batch_first:
-            x = x.transpose(0, 1)
-        return x, finals if self.states > 1 else finals[0]
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """Outputs of the last layer at every time, and the last states (layers * directions, N, hidden).
+
+        Of a `PackedSequence` outputs are packed too, and each sequence's state is that of its own end.
+        """
+        packed = isinstance(input, PackedSequence)
+        if packed:
+            x, batched = input.data, True
+            self._check_width(x)
+            sizes = tuple(input.batch_sizes.tolist())
+        else:
+            if input.ndim not in (2, 3):
+                tensor = " tensor" if self.cell in ("tanh", "relu") else ""
+                raise ValueError(f"{self._kind()}: Expected input to be 2D or 3D, got {input.ndim}D{tensor} instead")
+            batched = input.ndim == 3
+            x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
+            self._check_width(x)
+            time, count = x.shape[:2]
+            if not time:
+                raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+            sizes, x = (count,) * time, x.reshape(time * count, self.input_size)
+        start = self._start(x, hx, sizes[0], batched)
+        if packed and hx is not None and input.sorted_indices is not None:
+            start = tuple(state.index_select(1, input.sorted_indices) for state in start)
+        x, finals = self._layers(x, start, sizes)
+        if packed:
+            if input.unsorted_indices is not None:
+                finals = tuple(final.index_select(1, input.unsorted_indices) for final in finals)
+            output: Any = PackedSequence(x, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
+        else:
+            output = x.reshape(time, count, -1)
+            if not batched:
+                output, finals = output.squeeze(1), tuple(final.squeeze(1) for final in finals)
+            elif self.batch_first:
+                output = output.transpose(0, 1)
+        return output, finals if self.states > 1 else finals[0]
+
+    def flatten_parameters(self) -> None:
+        """Nothing: torch joins the weights in memory here, for cuDNN; these kernels read them where they lie."""
+
+    @property
+    def mode(self) -> str:
+        """torch's name of the kind: RNN_TANH, RNN_RELU, LSTM or GRU."""
+        return self.cell.upper() if self.cell in ("lstm", "gru") else f"RNN_{self.cell.upper()}"
+
+    @property
+    def all_weights(self) -> list[list[Parameter]]:
+        """The parameters of each layer and direction."""
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+        return [
+            [getattr(self, name + end) for name in names if hasattr(self, name + end)]
+            for layer in range(self.num_layers)
+            for end in self._ends(layer)
+        ]
 
     def extra_repr(self) -> str:
         shown = [f"{self.input_size}, {self.hidden_size}"]
@@ -119,40 +148,60 @@ class _Recurrent(Module):
     def _ends(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
 
-    def _start(self, x: Tensor, hx: Any, batched: bool) -> State:
-        count = self.num_layers * (2 if self.bidirectional else 1)
+    def _kind(self) -> str:
+        return self.cell.upper() if self.cell in ("lstm", "gru") else "RNN"
+
+    def _check_width(self, x: Tensor) -> None:
+        if x.shape[-1] != self.input_size:
+            raise RuntimeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
+            )
+
+    def _start(self, x: Tensor, hx: Any, count: int, batched: bool) -> State:
+        """The first states (layers * directions, N, size): those given, or zeros."""
+        layers = self.num_layers * (2 if self.bidirectional else 1)
         sizes = (self.proj_size or self.hidden_size, self.hidden_size)[: self.states]
-        shapes = [(count, x.shape[1], size) for size in sizes]
         if hx is None:
-            return tuple(framework.zeros(*shape, dtype=x.dtype, device=x.device) for shape in shapes)
+            return tuple(framework.zeros(layers, count, size, dtype=x.dtype, device=x.device) for size in sizes)
         given = tuple(hx) if self.states > 1 else (hx,)
-        for state, shape in zip(given, shapes, strict=True):
-            expected = shape if batched else (shape[0], shape[2])
-            if tuple(state.shape) != expected:
-                raise RuntimeError(f"Expected hidden size {expected}, got {list(state.shape)}")
-        return given if batched else tuple(state.unsqueeze(1) for state in given)
+        ndim = 3 if batched else 2
+        if any(state.ndim != ndim for state in given):
+            what = ("hx and cx", ", ".join(f"{state.ndim}-D" for state in given)) if self.states > 1 else ("hx", "")
+            found = f"({what[1]}) tensors" if self.states > 1 else f"{hx.ndim}-D tensor"
+            kind = "batched 3-D" if batched else "unbatched 2-D"
+            raise RuntimeError(f"For {kind} input, {what[0]} should also be {ndim}-D but got {found}")
+        if not batched:
+            given = tuple(state.unsqueeze(1) for state in given)
+        for k, (state, size) in enumerate(zip(given, sizes, strict=True)):
+            if tuple(state.shape) != (layers, count, size):
+                name = f"hidden[{k}]" if self.states > 1 else "hidden"
+                raise RuntimeError(f"Expected {name} size {(layers, count, size)}, got {list(state.shape)}")
+        return given
 
-    def _run(self, x: Tensor, state: State, end: str) -> tuple[Tensor, State]:
-        """One direction of one layer."""
-        w_hh, b_hh = getattr(self, "weight_hh" + end), getattr(self, "bias_hh" + end, None)
-        w_hr = getattr(self, "weight_hr" + end, None)
-        # The input's part of all times is one product.
-        parts = F.linear(x, getattr(self, "weight_ih" + end), getattr(self, "bias_ih" + end, None))
-        steps = range(x.shape[0])
-        backward = end.endswith("_reverse")
-        outputs = []
-        for t in reversed(steps) if backward else steps:
-            state = self._step(parts[t], F.linear(state[0], w_hh, b_hh), state)
-            if w_hr is not None:
-                state = (F.linear(state[0], w_hr), *state[1:])
-            outputs.append(state[0])
-        return framework.stack(outputs[::-1] if backward else outputs), state
+    def _layers(self, x: Tensor, start: State, sizes: tuple[int, ...]) -> tuple[Tensor, State]:
+        """All layers on the rows (sum of sizes, C): the last one's outputs, and every layer's last states."""
+        ends: list[State] = []
+        for layer in range(self.num_layers):
+            runs = []
+            for end in self._ends(layer):
+                w_ih, w_hh, b_ih, b_hh, w_hr = (
+                    getattr(self, name + end, None)
+                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+                )
+                state = [first[len(ends)] for first in start]
+                cell = state[1] if self.states > 1 else None
+                # The input's part of all times is one product.
+                parts, reverse = F.linear(x, w_ih, b_ih), end.endswith("_reverse")
+                outputs, h, c, _ = recurrent(parts, w_hh, b_hh, state[0], cell, w_hr, self.cell, sizes, reverse)
+                runs.append(outputs)
+                ends.append((h, c))
+            x = runs[0] if len(runs) == 1 else framework.cat(runs, -1)
+            if self.dropout and layer < self.num_layers - 1:
+                x = F.dropout(x, self.dropout, self.training)
+        return x, tuple(framework.stack([last[k] for last in ends]) for k in range(self.states))
 
-    def _step(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
-        raise NotImplementedError(f"{type(self).__name__} defines no step")
 
-
-class RNN(_Recurrent):
+class RNN(RNNBase):
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or ReLU in place of tanh."""
 
     def __init__(
@@ -171,17 +220,14 @@ class RNN(_Recurrent):
         super().__init__(
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
         )
-        self.nonlinearity = nonlinearity
-        self._activation = _activation(nonlinearity)
-
-    def _step(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
-        return (self._activation(from_input + from_hidden),)
+        _activation(nonlinearity)
+        self.nonlinearity = self.cell = nonlinearity
 
 
-class LSTM(_Recurrent):
+class LSTM(RNNBase):
     """Long short-term memory; states are (h, c), and `proj_size` projects h (Sak et al. 2014)."""
 
-    gates, states = 4, 2
+    gates, states, cell = 4, 2, "lstm"
 
     def __init__(
         self,
@@ -200,14 +246,11 @@ class LSTM(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device, dtype
         )
 
-    def _step(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
-        return _lstm_step(from_input, from_hidden, state[1])
 
-
-class GRU(_Recurrent):
+class GRU(RNNBase):
     """Gated recurrent unit; the reset gate multiplies W_hn h + b_hn, as in cuDNN."""
 
-    gates = 3
+    gates, cell = 3, "gru"
 
     def __init__(
         self,
@@ -225,11 +268,10 @@ class GRU(_Recurrent):
             input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
         )
 
-    def _step(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
-        return (_gru_step(from_input, from_hidden, state[0]),)
 
+class RNNCellBase(Module):
+    """A recurrent cell: one step, of `gates` blocks of rows in each weight."""
 
-class _Cell(Module):
     gates = 1
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: Any) -> None:
@@ -269,7 +311,7 @@ class _Cell(Module):
         )
 
 
-class RNNCell(_Cell):
+class RNNCell(RNNCellBase):
     """One step of `RNN`: input (N, C) or (C), hidden (N, hidden) or (hidden)."""
 
     def __init__(
@@ -293,7 +335,7 @@ class RNNCell(_Cell):
         return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
 
 
-class LSTMCell(_Cell):
+class LSTMCell(RNNCellBase):
     """One step of `LSTM`: input (N, C) or (C), states (h, c) in and out."""
 
     gates = 4
@@ -308,7 +350,7 @@ class LSTMCell(_Cell):
         return _lstm_step(from_input, from_hidden, zeros if hx is None else hx[1])
 
 
-class GRUCell(_Cell):
+class GRUCell(RNNCellBase):
     """One step of `GRU`: input (N, C) or (C), hidden (N, hidden) or (hidden)."""
 
     gates = 3
