@@ -37,9 +37,10 @@ bench: $(VENV)/.test  ## speed beside PyTorch (installs it), printed as tables
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/conv3d.py
 
-conformance: $(VENV)/.test  ## PyTorch's operator database against the core (installs PyTorch)
+conformance: $(VENV)/.test  ## PyTorch's operator database and the array API standard against the core (installs PyTorch)
 	$(PIP) install --quiet torch==2.13.0 expecttest
 	$(BIN)/python tests/conformance/ratchet.py
+	$(BIN)/python tests/conformance/array_api.py
 
 docs: $(VENV)/.docs  ## the documentation, in site/
 	$(BIN)/mkdocs build --strict

@@ -20,6 +20,7 @@ _PLACES = {
         "uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128 DType "
         "get_default_dtype set_default_dtype"
     ),
+    "framework.core.limits": "finfo iinfo can_cast promote_types result_type",
     "framework.core.modes": (
         "no_grad enable_grad inference_mode set_grad_enabled is_grad_enabled is_inference_mode_enabled"
     ),
@@ -129,8 +130,8 @@ _RENAMED = {
     "cdouble": ("framework.core.dtype", "complex128"),
 }
 _SUBMODULES = (
-    "amp", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal", "special",
-    "utils",
+    "amp", "array_api", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal",
+    "special", "utils",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]

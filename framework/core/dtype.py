@@ -144,9 +144,10 @@ def _promote(a: Any, b: Any) -> Any:
     unsigned, signed = (y, x) if x.is_signed else (x, y)
     if unsigned.itemsize < signed.itemsize:
         return signed.numpy_dtype
-    if unsigned is not uint8:  # torch has no promotion of its wider unsigned types with signed ones
+    if unsigned is uint64:
         raise RuntimeError(f"Promotion for {x.name} and {y.name} is not defined: cast one of them first")
-    return int16.numpy_dtype
+    # torch leaves its wider unsigned types undefined here; the array API standard does not
+    return {uint8: int16, uint16: int32, uint32: int64}[unsigned].numpy_dtype
 
 
 promote = _Cache(_promote)

@@ -31,6 +31,21 @@ class Size(tuple[int, ...]):
         return f"framework.Size({list(self)})"
 
 
+class Count(int):
+    """A tensor's number of elements, which can be called: `size()` is the shape, `size(dim)` the length of one."""
+
+    _array: Any
+
+    def __new__(cls, array: Any) -> "Count":
+        count = int.__new__(cls, array.size)
+        count._array = array
+        return count
+
+    def __call__(self, dim: int | None = None) -> Any:
+        shape = self._array.shape
+        return Size(shape) if dim is None else shape[check_dim(dim, len(shape))]
+
+
 class Tensor(Values):
     """An n-dimensional array that can record what is computed from it.
 
@@ -118,9 +133,10 @@ class Tensor(Values):
     def shape(self) -> Size:
         return Size(self._data.shape)
 
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the length of one dimension."""
-        return self.shape if dim is None else self._data.shape[check_dim(dim, self._data.ndim)]
+    @property
+    def size(self) -> Any:
+        """The number of elements, as NumPy and the array API standard have it; called, torch's `size(dim=None)`."""
+        return Count(self._data)
 
     @property
     def ndim(self) -> int:

@@ -76,10 +76,40 @@ class Values:
             raise ValueError(f"a conversion from {array.dtype} to {np.dtype(dtype)} needs a copy")
         return np.array(array, dtype=dtype, copy=True if copy else None)
 
-    def __dlpack__(self, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: Any = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A DLPack capsule on this memory; read-only memory travels only to consumers of version 1 and later."""
+        from framework.core.dlpack import export
+
         if self._edge is not None:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return self._data.__dlpack__(**options)
+        options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return export(self._data, {name: value for name, value in options.items() if value is not None})
 
-    def __dlpack_device__(self) -> Any:
-        return self._data.__dlpack_device__()
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """(device type, device number) by DLPack's numbers: (1, 0) is the CPU, (2, n) a GPU."""
+        kind, number = self._data.__dlpack_device__()
+        return int(kind), int(number)
+
+    # -- the array API standard -------------------------------------------------------------------------------------
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        """The functions of the Python array API standard for tensors: `framework.array_api`."""
+        from framework import array_api
+        from framework.array_api.info import VERSIONS
+
+        if api_version is not None and api_version not in VERSIONS:
+            raise ValueError(f"array API version {api_version!r} is not there; these are: {', '.join(VERSIONS)}")
+        return array_api
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """On another device; itself when it is there."""
+        if stream is not None and self.device.type == "cpu":
+            raise ValueError("to_device: tensors on the CPU know no streams")
+        return self.to(device)  # type: ignore[attr-defined]

@@ -168,7 +168,7 @@ def _operators() -> None:
     forward = {
         "add": e.add, "sub": e.sub, "mul": e.mul, "truediv": e.true_divide, "floordiv": e.floor_divide,
         "mod": e.remainder, "pow": e.pow, "matmul": linalg.matmul, "and": e.bitwise_and,
-        "or": e.bitwise_or, "xor": e.bitwise_xor,
+        "or": e.bitwise_or, "xor": e.bitwise_xor, "lshift": e.bitwise_left_shift, "rshift": e.bitwise_right_shift,
     }  # fmt: skip
     for name, function in forward.items():
         setattr(Tensor, f"__{name}__", _guarded(function))
@@ -178,6 +178,7 @@ def _operators() -> None:
     written = {
         "iadd": "add_", "isub": "sub_", "imul": "mul_", "itruediv": "true_divide_", "ifloordiv": "floor_divide_",
         "imod": "remainder_", "ipow": "pow_", "iand": "bitwise_and_", "ior": "bitwise_or_", "ixor": "bitwise_xor_",
+        "ilshift": "bitwise_left_shift_", "irshift": "bitwise_right_shift_",
     }  # fmt: skip
     for name, twin in written.items():
         setattr(Tensor, f"__{name}__", getattr(Tensor, twin))

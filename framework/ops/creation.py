@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.device import move
+from framework.core.dlpack import adopt
 from framework.core.dtype import as_dtype, dtype_of, get_default_dtype
 from framework.core.tensor import Tensor, as_device
 
@@ -39,8 +40,18 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """The object as a tensor; `copy` forces or forbids a copy."""
-    result = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
+    """The object as a tensor: a tensor, an array, a buffer, a DLPack producer, numbers or nested sequences.
+
+    `copy` forces a copy, or forbids one: ValueError where it would be needed.
+    """
+    given = _offered(obj)
+    if copy:
+        result = tensor(given, dtype=dtype, device=device)
+        result = result.detach() if result.requires_grad else result
+    else:
+        result = as_tensor(given, dtype, device)
+    if copy is False and not _shares(result, given):
+        raise ValueError("asarray: a copy is needed to make a tensor of this object, and copy=False forbids it")
     return result.requires_grad_() if requires_grad else result
 
 
@@ -57,14 +68,38 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return Tensor._make(array.view(np.ndarray) if type(array) is not np.ndarray else array)
 
 
-def from_dlpack(source: Any) -> Tensor:
-    """A tensor on the memory of any DLPack producer on the CPU, or on a GPU through CuPy."""
-    device_type = int(source.__dlpack_device__()[0])
-    if device_type in (1, 3):
-        return Tensor._make(np.from_dlpack(source))
-    import cupy
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor on the memory of any DLPack producer (NumPy, torch, JAX, CuPy, ...), on the CPU or a GPU.
 
-    return Tensor._make(cupy.from_dlpack(source))
+    `copy` forces or forbids a copy; a `device` other than the producer's needs one. Memory that its owner declares
+    read-only stays read-only: writing to the tensor is an error.
+    """
+    if isinstance(ext_tensor, Tensor) and ext_tensor.requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    target = None if device is None else as_device(device)
+    array = adopt(ext_tensor, target, copy)
+    dtype_of(array.dtype)
+    if target is not None and copy is False and move(array, target) is not array:
+        raise ValueError(f"from_dlpack: the data cannot be on {target} without a copy")
+    return finish(array, target)
+
+
+def _offered(obj: Any) -> Any:
+    """Arrays in place of what gives its memory away by DLPack or the buffer protocol."""
+    if isinstance(obj, Tensor | np.ndarray | np.generic | list | tuple | int | float | complex | str):
+        return obj
+    if hasattr(obj, "__dlpack__"):
+        return from_dlpack(obj)
+    try:
+        return np.asarray(memoryview(obj))
+    except TypeError:
+        return obj
+
+
+def _shares(result: Tensor, source: Any) -> bool:
+    if isinstance(source, Tensor):
+        return result is source or result.data_ptr() == source.data_ptr()
+    return isinstance(source, np.ndarray) and (np.may_share_memory(result._data, source) or not source.size)
 
 
 def kind_of(dtype: Any) -> np.dtype[Any]:
