@@ -170,10 +170,9 @@ class _Member:
                 theirs.close()
 
     def send(self, message: Any) -> None:
-        try:
+        # A worker that died is noticed when its batch is waited for: what it sent before is still to be read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            raise self.death() from None
 
     def receive(self) -> Any:
         try:
