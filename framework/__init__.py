@@ -94,7 +94,7 @@ _PLACES = {
         "autocast is_autocast_enabled set_autocast_enabled get_autocast_dtype set_autocast_dtype "
         "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache"
     ),
-    "framework.serialization": "save_file load_file",
+    "framework.serialization": "save load",
     "framework.backends.cpu.threads": "set_num_threads get_num_threads",
 }
 _HOMES = {name: place for place, names in _PLACES.items() for name in names.split()}

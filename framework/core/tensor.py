@@ -445,7 +445,7 @@ class Tensor(Values):
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
             "tensors are not pickled, because loading a pickle can run code: "
-            "use framework.save_file and framework.load_file (safetensors)"
+            "use framework.save and framework.load (safetensors)"
         )
 
     def __setstate__(self, state: Any) -> None:

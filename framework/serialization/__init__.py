@@ -1,10 +1,9 @@
-"""Files of tensors: safetensors, and checkpoints of nested state. Loading never runs code."""
+"""Files of tensors: safetensors to write, and those of PyTorch, Hugging Face and Keras to read. Nothing runs code."""
 
-from framework.serialization.checkpoint import load_checkpoint as load_checkpoint
-from framework.serialization.checkpoint import save_checkpoint as save_checkpoint
-from framework.serialization.safetensors import SafetensorsError as SafetensorsError
-from framework.serialization.safetensors import load_arrays as load_arrays
-from framework.serialization.safetensors import load_file as load_file
-from framework.serialization.safetensors import load_metadata as load_metadata
-from framework.serialization.safetensors import read_header as read_header
-from framework.serialization.safetensors import save_file as save_file
+from framework.serialization.contents import Description as Description
+from framework.serialization.contents import TensorInfo as TensorInfo
+from framework.serialization.contents import describe as describe
+from framework.serialization.errors import SerializationError as SerializationError
+from framework.serialization.files import load as load
+from framework.serialization.files import load_arrays as load_arrays
+from framework.serialization.files import save as save

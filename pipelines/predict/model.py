@@ -37,6 +37,6 @@ def load_model(folder: Path) -> Model:
     if file_hash(folder / "config.yaml") != card.config_sha256:
         raise ModelError(f"{folder / 'config.yaml'} was changed after training (its hash differs from card.json)")
     network = build_network(config)
-    network.load_state_dict(framework.load_file(weights))
+    network.load_state_dict(framework.load(weights))
     network.eval()
     return Model(folder, card, config, network)

@@ -11,9 +11,9 @@ NAME = "checkpoint.safetensors"
 
 def write_checkpoint(folder: Path, trainer: Trainer, identity: dict[str, Any], tally: dict[str, Any]) -> None:
     """Write the state of `trainer`; `identity` says which run it belongs to, `tally` what the logs have in hand."""
-    from framework.serialization import save_checkpoint
+    import framework
 
-    save_checkpoint(folder / NAME, {"identity": identity, "tally": tally, "trainer": trainer.state()})
+    framework.save({"identity": identity, "tally": tally, "trainer": trainer.state()}, folder / NAME)
 
 
 def read_checkpoint(folder: Path, trainer: Trainer, identity: dict[str, Any]) -> dict[str, Any]:
@@ -21,11 +21,11 @@ def read_checkpoint(folder: Path, trainer: Trainer, identity: dict[str, Any]) ->
 
     Raises OtherRunError where the checkpoint belongs to another configuration or to other data.
     """
-    from framework.serialization import load_checkpoint
+    import framework
 
     path = folder / NAME
     try:
-        state = load_checkpoint(path)
+        state = framework.load(path, mmap=False)
         known, tally, saved = state["identity"], state["tally"], state["trainer"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} is not a checkpoint of a training run ({error}); --restart begins anew") from None

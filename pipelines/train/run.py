@@ -167,7 +167,7 @@ def _agreement(scores: "Tensor", labels: "Tensor", structures: Sequence[str]) ->
 def _finish(config: Config, folder: Path, prepared: Prepared, trainer: Trainer, tally: dict[str, Any]) -> Card:
     import framework
 
-    framework.save_file(trainer.weights(), folder / WEIGHTS)
+    framework.save(trainer.weights(), folder / WEIGHTS)
     card = Card(
         name=config.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

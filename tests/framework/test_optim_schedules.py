@@ -9,7 +9,6 @@ import pytest
 import framework
 from framework import nn, optim
 from framework.optim import lr_scheduler, swa_utils
-from framework.serialization import load_checkpoint, save_checkpoint
 
 
 class Halving:
@@ -154,8 +153,8 @@ def test_states_exchange_with_torch_both_ways(which):
 def test_a_schedule_resumed_from_a_file_is_exact(which, tmp_path):
     optimizer, schedule = make(which)
     advance(optimizer, schedule, 4)
-    save_checkpoint(tmp_path / "run", {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()})
-    saved = load_checkpoint(tmp_path / "run")
+    framework.save({"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}, tmp_path / "run")
+    saved = framework.load(tmp_path / "run")
     wanted = advance(optimizer, schedule, 9)
     again, resumed = make(which)
     again.load_state_dict(saved["optimizer"])
@@ -240,9 +239,9 @@ def test_a_resumed_plateau_goes_on(tmp_path):
     schedule = lr_scheduler.ReduceLROnPlateau(optimizer, patience=1, factor=0.5)
     for metric in (1.0, 2.0):
         schedule.step(metric)
-    save_checkpoint(tmp_path / "state", schedule.state_dict())
+    framework.save(schedule.state_dict(), tmp_path / "state")
     resumed = lr_scheduler.ReduceLROnPlateau(optimizer)
-    resumed.load_state_dict(load_checkpoint(tmp_path / "state"))
+    resumed.load_state_dict(framework.load(tmp_path / "state"))
     resumed.step(2.0)
     assert optimizer.param_groups[0]["lr"] == 0.05
 
