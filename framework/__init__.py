@@ -130,8 +130,8 @@ _RENAMED = {
     "cdouble": ("framework.core.dtype", "complex128"),
 }
 _SUBMODULES = (
-    "amp", "array_api", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "serialization", "signal",
-    "special", "utils",
+    "amp", "array_api", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "profiler",
+    "serialization", "signal", "special", "utils",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]

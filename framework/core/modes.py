@@ -40,7 +40,8 @@ class _Mode:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        modes.flags = self._previous.pop()
+        own = self._set | self._clear  # other bits may have changed inside: a profile that began stays on
+        modes.flags = modes.flags & ~own | self._previous.pop() & own
 
     def __call__(self, function: F) -> F:
         kind = type(self)
@@ -129,10 +130,10 @@ class set_grad_enabled(_Mode):  # noqa: N801
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        modes.flags = self._before
+        modes.flags = modes.flags & ~GRAD | self._before & GRAD
 
     def __call__(self, function: F) -> F:
-        modes.flags = self._before
+        modes.flags = modes.flags & ~GRAD | self._before & GRAD
         mode = self._mode
 
         @functools.wraps(function)

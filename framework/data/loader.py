@@ -117,12 +117,7 @@ class DataLoader:
             self._workers = workers
         self._generation += 1
         starts = [Start(self._generation, self.seed, self.epoch, place) for place in self._places]
-        try:
-            current = Pass(self, workers, starts, batches)
-        except BaseException:
-            self._workers = None
-            workers.close()
-            raise
+        current = Pass(self, workers, starts, batches)
         self._current = weakref.ref(current)
         return current
 
@@ -202,9 +197,7 @@ class DataLoader:
         if not self.num_workers:
             return Inline(job)
         if self.worker_type == "process":
-            from framework.data.processes import Processes
-
-            return Processes(job, self.multiprocessing_context, self.prefetch_factor or 2)
+            raise NotImplementedError("worker processes come with the next change; use threads")
         return Threads(job)
 
     # -- what a pass reports ---------------------------------------------------------------------------------------

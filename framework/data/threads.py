@@ -16,17 +16,7 @@ from framework.data.fetch import Job, Outcome, Start, Worker
 _JOIN_SECONDS = 10.0  # how long a closing loader waits for items that are being read
 
 
-class _Local:
-    """Batches that are where the caller is."""
-
-    def open(self, outcome: Outcome) -> Outcome:
-        return outcome
-
-    def drop(self, outcome: Outcome) -> None:
-        pass
-
-
-class Inline(_Local):
+class Inline:
     """The caller makes each batch when it asks for it."""
 
     def __init__(self, job: Job) -> None:
@@ -47,7 +37,7 @@ class Inline(_Local):
         self._tasks.clear()
 
 
-class Threads(_Local):
+class Threads:
     """Worker threads. They know only their queues, so that a loader that is dropped can close them."""
 
     def __init__(self, job: Job) -> None:
