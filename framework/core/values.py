@@ -76,6 +76,16 @@ class Values:
             raise ValueError(f"a conversion from {array.dtype} to {np.dtype(dtype)} needs a copy")
         return np.array(array, dtype=dtype, copy=True if copy else None)
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        from framework.ops.numpy_functions import ufunc as on_tensors
+
+        return on_tensors(ufunc, method, inputs, options)
+
+    def __array_function__(self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from framework.ops.numpy_functions import function as on_tensors
+
+        return on_tensors(func, args, kwargs)
+
     def __dlpack__(
         self,
         *,

@@ -161,7 +161,7 @@ def _made(
             raise RuntimeError(f"dtype {as_dtype(dtype)} does not match dtype of out parameter {out.dtype}")
         dtype = out.dtype
     array = np.empty(shape, kind_of(dtype)) if value is None else np.zeros(shape, kind_of(dtype))
-    if value is not None and (isinstance(value, Tensor) or value != 0):
+    if value is not None and not (isinstance(value, int) and value == 0):  # minus zero is no zero
         array[...] = value._data if isinstance(value, Tensor) else value
     if out is None:
         return finish(array, device, requires_grad)
