@@ -13,6 +13,7 @@ from framework.data.dataset import Subset as Subset
 from framework.data.dataset import TensorDataset as TensorDataset
 from framework.data.dataset import random_split as random_split
 from framework.data.loader import DataLoader as DataLoader
+from framework.data.packed import SharedList as SharedList
 from framework.data.sampler import BatchSampler as BatchSampler
 from framework.data.sampler import DistributedSampler as DistributedSampler
 from framework.data.sampler import RandomSampler as RandomSampler

@@ -117,7 +117,12 @@ class DataLoader:
             self._workers = workers
         self._generation += 1
         starts = [Start(self._generation, self.seed, self.epoch, place) for place in self._places]
-        current = Pass(self, workers, starts, batches)
+        try:
+            current = Pass(self, workers, starts, batches)
+        except BaseException:
+            self._workers = None
+            workers.close()
+            raise
         self._current = weakref.ref(current)
         return current
 
@@ -197,7 +202,9 @@ class DataLoader:
         if not self.num_workers:
             return Inline(job)
         if self.worker_type == "process":
-            raise NotImplementedError("worker processes come with the next change; use threads")
+            from framework.data.processes import Processes
+
+            return Processes(job, self.multiprocessing_context, self.prefetch_factor or 2)
         return Threads(job)
 
     # -- what a pass reports ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from framework.data.fetch import Outcome, Start
+from framework.data.pin import can_pin, pin
 from framework.data.threads import Inline
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Pass(Iterator[Any]):
         self._under_way = [0] * len(starts)
         self._ahead: deque[tuple[int, int]] = deque()  # (number, worker) of the batches under way
         self._ready: dict[int, Outcome] = {}
+        self._pin = loader.pin_memory and can_pin()
         workers.begin(starts)
         if not isinstance(workers, Inline):
             self._fill()
@@ -67,12 +69,15 @@ class Pass(Iterator[Any]):
             self._loader._failed(self)
             self.close()
             raise
-        return outcome.value
+        return pin(outcome.value) if self._pin else outcome.value
 
     def close(self) -> None:
         """Stop the workers, or leave them to the next pass where the loader keeps them."""
         workers, self._workers = self._workers, None
-        if workers is not None and not self._loader._keeps(workers):
+        if workers is not None and self._loader._keeps(workers):
+            for outcome in self._ready.values():
+                workers.drop(outcome)
+        elif workers is not None:
             workers.close()
         self._ahead.clear()
         self._ready.clear()
@@ -121,9 +126,11 @@ class Pass(Iterator[Any]):
                 raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
             if outcome.generation == self._generation:
                 self._ready[outcome.number] = outcome
+            else:
+                self._workers.drop(outcome)
             del outcome
         number = self._ahead[0][0] if self._in_order else next(iter(self._ready))
-        outcome = self._ready.pop(number)
+        outcome = self._workers.open(self._ready.pop(number))
         worker = max(outcome.worker, 0)
         self._ahead.remove((number, worker))
         self._under_way[worker] -= 1

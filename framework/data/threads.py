@@ -16,7 +16,17 @@ from framework.data.fetch import Job, Outcome, Start, Worker
 _JOIN_SECONDS = 10.0  # how long a closing loader waits for items that are being read
 
 
-class Inline:
+class _Local:
+    """Batches that are where the caller is."""
+
+    def open(self, outcome: Outcome) -> Outcome:
+        return outcome
+
+    def drop(self, outcome: Outcome) -> None:
+        pass
+
+
+class Inline(_Local):
     """The caller makes each batch when it asks for it."""
 
     def __init__(self, job: Job) -> None:
@@ -37,7 +47,7 @@ class Inline:
         self._tasks.clear()
 
 
-class Threads:
+class Threads(_Local):
     """Worker threads. They know only their queues, so that a loader that is dropped can close them."""
 
     def __init__(self, job: Job) -> None:
