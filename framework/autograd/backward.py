@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from framework.core.device import array_module
 from framework.core.engine import run
 from framework.core.node import ZeroDerivative
@@ -94,9 +92,10 @@ def _roots(outputs: list[Any], weights: list[Any], create_graph: bool) -> list[t
         if output._edge is None:
             raise RuntimeError(f"element {number} of tensors does not require grad and does not have a grad_fn")
         if weight is None:
-            if output.numel() != 1:
+            data = output._data
+            if data.size != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            weight = Tensor._wrap(array_module(output._data).ones_like(output._data))
+            weight = Tensor._wrap(array_module(data).ones(data.shape, data.dtype))
         elif not isinstance(weight, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(weight).__name__}")
         if weight._data.shape != output._data.shape:
@@ -107,14 +106,5 @@ def _roots(outputs: list[Any], weights: list[Any], create_graph: bool) -> list[t
             )
         if weight._data.dtype != output._data.dtype:
             weight = weight.to(output.dtype)
-        roots.append(
-            (
-                output._edge,
-                weight
-                if create_graph
-                else np.asarray(weight._data)
-                if isinstance(weight._data, np.generic)
-                else weight._data,
-            )
-        )
+        roots.append((output._edge, weight if create_graph else weight._data))
     return roots

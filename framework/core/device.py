@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 
 class device:  # noqa: N801
     """`device("cpu")`, `device("cuda")` or `device("cuda", 1)`, as in torch."""
@@ -45,15 +47,15 @@ CPU = device("cpu")
 
 def array_module(array: Any) -> Any:
     """The module whose functions serve this array: numpy, or cupy for arrays on a GPU."""
+    if type(array) is np.ndarray:
+        return np
     if type(array).__module__.startswith("cupy"):
         import cupy
 
         return cupy
     if type(array).__name__ == "BatchedArray":
         return array.__array_namespace__()
-    import numpy
-
-    return numpy
+    return np
 
 
 def device_of(array: Any) -> device:

@@ -19,13 +19,13 @@ from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.kernels import backend_kernel
 from framework.core.modes import GRAD, INFERENCE, modes
 from framework.core.node import Cell, Node, sequence
-from framework.core.quiet import hush, restore
+from framework.core.quiet import SILENT, hush, restore
 from framework.core.tensor import Tensor
 
 _NAMES: dict[str, Any] = {
     "_Tensor": Tensor, "_ndarray": np.ndarray, "_generic": np.generic, "_asarray": np.asarray, "_np": np,
     "_modes": modes, "_new": object.__new__, "_Node": Node, "_Cell": Cell, "_next": next, "_sequence": sequence,
-    "_hush": hush, "_restore": restore, "_NUMBERS": frozenset((float, int)),
+    "_hush": hush, "_restore": restore, "_SILENT": SILENT, "_NOTHING": {}, "_NUMBERS": frozenset((float, int)),
     "_WEAK": frozenset(np.dtype(name) for name in ("float16", "float32", "float64", "complex64", "complex128")),
     "_FLOATS": frozenset(dtype for dtype, category in CATEGORY.items() if category >= FLOATING),
 }  # fmt: skip
@@ -59,9 +59,9 @@ def public_function(record: Any) -> Callable[..., Any]:
 
 
 def derivative(record: Any) -> Callable[[Node, Any], list[Any]]:
-    """`Op.pull` written out: (node, gradient of its single output) -> gradients of the inputs, on arrays."""
+    """`Op.pull` written out: (node, gradient of its output) -> gradients of the inputs on arrays, the last first."""
     if record.lists:
-        return lambda node, g: record.pull(node, [g], False, None)
+        return lambda node, g: record.pull(node, [g], False, None)[::-1]
     rules = {f"_rule_{name}": rule.function for name, rule in record.rules.items()}
     if record.joint is not None:
         rules["_joint"] = record.joint.function
@@ -91,14 +91,14 @@ def public_source(record: Any) -> str:
 def derivative_source(record: Any) -> str:
     """The source of a record's derivative on arrays; `node.saved`, `node.attrs` and the edges hold what rules name."""
     edges = [f"_e{number}" for number in range(len(record.inputs))]
-    lines = ["def derivative(node, g):", "    saved = node.saved", "    attrs = node.attrs"]
-    lines.append(f"    {', '.join(edges)}, = node.edges")
+    lines = ["def derivative(node, g):", f"    {', '.join(edges)}, = node.edges"]
+    lines += ["    saved = node.saved"] * bool(record.saves) + ["    attrs = node.attrs"]
     rules = [record.joint] if record.joint is not None else list(record.rules.values())
     if any("needs" in rule.names for rule in rules):
         lines.append(f"    needs = ({''.join(f'{edge} is not None, ' for edge in edges)})")
     if record.joint is not None:
         lines.append(f"    result = _joint({_arguments(record, record.joint)})")
-        lines.append("    return list(result) if isinstance(result, tuple | list) else [result]")
+        lines.append("    return list(result)[::-1] if isinstance(result, tuple | list) else [result]")
         return "\n".join(lines) + "\n"
     parts = []
     for edge, name in zip(edges, record.inputs):
@@ -107,7 +107,7 @@ def derivative_source(record: Any) -> str:
             parts.append("None")
         else:
             parts.append(f"None if {edge} is None else _rule_{name}({_arguments(record, rule)})")
-    lines.append(f"    return [{', '.join(parts)}]")
+    lines.append(f"    return [{', '.join(reversed(parts))}]")
     return "\n".join(lines) + "\n"
 
 
@@ -145,9 +145,11 @@ def _default_test(record: Any) -> str:
 
 
 def _body(record: Any) -> str:
+    """Arrays first (an ordinary backward computes and records nothing), then tensors, then a tensor with a number."""
     inputs = record.inputs
+    lines = [f"if type({inputs[0]}) is _ndarray:", *_indent(_raw(record), 1)]
     tensors = " and ".join(f"isinstance({name}, _Tensor)" for name in inputs if name not in record.optional)
-    lines = [f"if {tensors}:"]
+    lines.append(f"elif {tensors}:")
     for number, name in enumerate(inputs):
         if name in record.optional:
             lines += [
@@ -161,7 +163,8 @@ def _body(record: Any) -> str:
             ]
         else:
             lines += [f"    _d{number} = {name}._data", f"    _e{number} = {name}._edge"]
-    lines += _indent(_array_test(record, "_d{}"), 1)
+    arrays = [f"_d{number}" for number in range(len(inputs))]
+    lines += [f"    if not ({_served(record, arrays)}):", "        <general>"]
     if _takes_numbers(record):
         first, second = inputs
         for number, (tensor, other) in enumerate(((first, second), (second, first))):
@@ -174,29 +177,25 @@ def _body(record: Any) -> str:
                 f"    if type(_d{number}) is not _ndarray or _d{number}.dtype not in _WEAK:",
                 "        <general>",
             ]
-    lines.append("else:")
-    lines += _indent(_raw(record), 1)
-    lines += _computed(record)
-    lines += _wrapped(record)
+        lines += [
+            f"elif type({second}) is _ndarray and type({first}) in _NUMBERS and {second}.dtype in _WEAK:",
+            *_indent(_compute(record, list(inputs)), 1),
+            "    return _result",
+        ]
+    lines += ["else:", "    <general>", *_computed(record, arrays), *_wrapped(record)]
     return "\n".join(lines) + "\n"
 
 
-def _array_test(record: Any, name: str) -> list[str]:
-    """Leave for the general way unless all inputs are NumPy arrays of a type that needs no conversion."""
-    names = [(name.format(number), each in record.optional) for number, each in enumerate(record.inputs)]
-    tests = [
-        f"(type({each}) is not _ndarray and {each} is not None)" if optional else f"type({each}) is not _ndarray"
-        for each, optional in names
-    ]
-    if record.kind is not None:
-        required = [each for each, optional in names if not optional]
-        tests += [f"{each}.dtype is not {required[0]}.dtype" for each in required[1:]]
-        tests += [
-            f"({each} is not None and {each}.dtype is not {required[0]}.dtype)" for each, optional in names if optional
-        ]
+def _served(record: Any, arrays: list[str]) -> str:
+    """The test that all inputs are NumPy arrays (or absent, where they may be) of a type that needs no conversion."""
+    tests = []
+    for array, name in zip(arrays, record.inputs):
+        like = record.kind is not None and array != arrays[0]
+        test = f"type({array}) is _ndarray" + f" and {array}.dtype is {arrays[0]}.dtype" * like
+        tests.append(f"({array} is None or {test})" if name in record.optional else test)
     if record.kind == "float" or (record.ufunc is not None and record.kind != "bool"):
-        tests.append(f"{names[0][0]}.dtype not in _FLOATS")
-    return [f"if {' or '.join(tests)}:", "    <general>"]
+        tests.append(f"{arrays[0]}.dtype in _FLOATS")
+    return " and ".join(tests)
 
 
 def _takes_numbers(record: Any) -> bool:
@@ -204,43 +203,36 @@ def _takes_numbers(record: Any) -> bool:
 
 
 def _raw(record: Any) -> list[str]:
-    """On arrays: compute and record nothing."""
-    lines = []
-    for number, name in enumerate(record.inputs):
-        lines.append(f"_d{number} = {name}")
-    arrays = _array_test(record, "_d{}")
-    if not _takes_numbers(record):
-        return [*lines, *arrays, *_compute(record), "return _result"]
-    test = arrays[0].removeprefix("if ").removesuffix(":")
+    """On arrays."""
+    served = _served(record, list(record.inputs))
+    if _takes_numbers(record):
+        served += f" or type({record.inputs[1]}) in _NUMBERS and {record.inputs[0]}.dtype in _WEAK"
     return [
-        *lines,
-        f"if {test}:",
-        "    if not (type(_d0) is _ndarray and type(_d1) in _NUMBERS and _d0.dtype in _WEAK",
-        "            or type(_d1) is _ndarray and type(_d0) in _NUMBERS and _d1.dtype in _WEAK):",
-        "        <general>",
-        *_compute(record),
-        "return _result",
+        f"if {served}:",
+        *_indent(_compute(record, list(record.inputs)), 1),
+        "    return _result",
+        "<general>",
     ]
 
 
-def _compute(record: Any, result: str = "_result") -> list[str]:
+def _compute(record: Any, arrays: list[str]) -> list[str]:
     """The statements that compute: a ufunc, a backend's kernel with the reference behind it, or the reference."""
-    arrays = dict(zip(record.inputs, (f"_d{number}" for number in range(len(record.inputs)))))
     if record.ufunc is not None:
-        return [f"{result} = _ufunc({', '.join(arrays.values())})"]
-    values = [arrays.get(name, name) for name in record.params]
+        return [f"_result = _ufunc({', '.join(arrays)})"]
+    given = dict(zip(record.inputs, arrays))
+    values = [given.get(name, name) for name in record.params]
     keyword = [f"{name}={value}" for name, value in zip(record.params, values)][record.positional :]
-    reference = f"{result} = _forward({', '.join(['_np', *values[: record.positional], *keyword])})"
+    reference = f"_result = _forward({', '.join(['_np', *values[: record.positional], *keyword])})"
     if not record.has_kernel:
         return [reference]
-    return [f"{result} = _kernel({', '.join(values)})", f"if {result} is NotImplemented:", f"    {reference}"]
+    return [f"_result = _kernel({', '.join(values)})", "if _result is NotImplemented:", f"    {reference}"]
 
 
-def _computed(record: Any) -> list[str]:
+def _computed(record: Any, arrays: list[str]) -> list[str]:
     """The computation of tensors: NumPy keeps its floating-point warnings to itself, views cannot give any."""
     if record.view:
-        return _compute(record)
-    lines = ["_token = _hush()", "try:", *_indent(_compute(record), 1)]
+        return _compute(record, arrays)
+    lines = ["_token = _hush(_SILENT)", "try:", *_indent(_compute(record, arrays), 1)]
     if record.kind is not None:
         lines += ["except ValueError:", "    <general>  # whose message names the shapes"]
     return [*lines, "finally:", "    _restore(_token)"]
@@ -288,6 +280,10 @@ def _wrapped(record: Any) -> list[str]:
 
 def _attributes(record: Any) -> list[str]:
     attributes = [name for name in record.params if name not in record.inputs]
+    if not attributes:
+        return ["_node.attrs = _NOTHING"]
+    if record.ufunc is not None:  # which serves only when every attribute has its default
+        return ["_node.attrs = _defaults"]
     return [f"_node.attrs = {{{', '.join(f'{name!r}: {name}' for name in attributes)}}}"]
 
 
@@ -354,6 +350,7 @@ def _bindings(record: Any) -> dict[str, Any]:
              "_wrap_any": record.wrap}  # fmt: skip
     if record.ufunc is not None:
         names["_ufunc"] = record.ufunc
+        names["_defaults"] = record.defaults
         names |= {f"_default_{name}": value for name, value in record.defaults.items()}
     elif record.has_kernel:
         names["_kernel"] = backend_kernel(record)

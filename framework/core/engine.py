@@ -16,7 +16,7 @@ import numpy as np
 from framework.core.modes import ALLOW_NAN, ANOMALY, AUTOCAST, GRAD, PROFILE, modes
 from framework.core.node import Node, exclusively_held
 from framework.core.observer import observer
-from framework.core.quiet import hush, restore
+from framework.core.quiet import SILENT, hush, restore
 
 Edge = tuple[Any, int]
 _SMALL = 1 << 14  # bytes up to which a new array is cheaper than finding out whether the old one is free
@@ -71,7 +71,7 @@ def run(
     modes.flags = (before | GRAD if create_graph else before & ~GRAD) & ~AUTOCAST
     roots = list(roots)
     current.task = Task([edge[0] for edge, _ in roots])
-    token = hush()
+    token = hush(SILENT)
     try:
         return _run(roots, retain_graph, create_graph, inputs, accumulate)
     finally:
@@ -97,50 +97,65 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
     apply = observer.backward if modes.flags & PROFILE else _traced if anomaly else None
     plain = apply is None and not create_graph and inputs is None
 
-    def send(target: Any, number: int, grad: Any) -> None:
-        order = -target.sequence
-        entry = leaves.get(target) if order > 0 else pending.get(order)
-        if entry is None:
-            entry = [target, *[None] * len(target.meta)]
-            if order > 0:
-                leaves[target] = entry
+    node: Any = None
+    edges = [edge for edge, _ in roots]
+    results = [grad for _, grad in reversed(roots)]
+    del roots
+    while True:
+        for edge in edges:  # each gradient leaves the list as it is sent, so that it can be reused or freed
+            grad = results.pop()
+            if edge is None or grad is None or (useful is not None and edge[0] not in useful):
+                continue
+            target, number = edge
+            shape, dtype = target.meta[number]
+            array = grad._data if create_graph else grad
+            if array.shape != shape or array.dtype is not dtype:
+                grad = fit(grad, shape, dtype, node)
+            array = None
+            order = -target.sequence
+            entry = pending.get(order) if order <= 0 else leaves.get(target)
+            if entry is None:
+                entry = [target, *[None] * len(target.meta)]
+                if order <= 0:
+                    pending[order] = entry
+                    heappush(heap, order)
+                else:
+                    leaves[target] = entry
+            number += 1
+            present = entry[number]
+            if present is None:
+                entry[number] = grad
+            elif (
+                not create_graph
+                and present.nbytes > _SMALL
+                and exclusively_held(present, 2)  # by the entry, and `present` here
+                and type(grad) is np.ndarray
+            ):
+                np.add(present, grad, out=present)
             else:
-                pending[order] = entry
-                heappush(heap, order)
-        number += 1
-        present = entry[number]
-        if present is None:
-            entry[number] = grad
-        elif (
-            not create_graph
-            and present.nbytes > _SMALL
-            and exclusively_held(present, 2)  # by the entry, and `present` here
-            and type(grad) is np.ndarray
-        ):
-            np.add(present, grad, out=present)
-        else:
-            entry[number] = present + grad
-
-    for edge, grad in roots:
-        send(edge[0], edge[1], grad)
-    del edge, grad
-    while heap:
+                entry[number] = present + grad
+        grad = present = None
+        if not heap:
+            break
         entry = pending.pop(heappop(heap))
         node = entry[0]
-        if plain and type(node) is Node and len(entry) == 2 and node.hooks is node.retained is node.node_hooks is None:
+        edges = node.edges
+        if plain and type(node) is Node and len(entry) == 2:
             for cell, version in node.versions:
                 if cell.version != version:
                     node.check_saved()
-            if node.saved is None:
+            saved = node.saved
+            if saved is None:
                 node.check_saved()
             results = node.op.derivative(node, entry.pop())
-            if not retain_graph and node.saved:
-                node.saved = None
+            if saved and not retain_graph:
+                node.saved = saved = None
         else:
             grads = entry[1:]
             entry.clear()
             _attend(node, grads, wanted, captured, create_graph)
             if needed is not None and node not in needed:
+                edges = ()
                 continue
             arriving = None
             if node.node_hooks is not None:
@@ -156,18 +171,8 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
                 results = _call_node_hooks(node, results, arriving, create_graph)
             if check_nan:
                 _refuse_nan(node, results)
+            results.reverse()
             del grads, arriving
-        results.reverse()  # so that each gradient leaves the list as it is sent, and can be reused or freed
-        for edge in node.edges:
-            grad = results.pop()
-            if edge is not None and grad is not None and (useful is None or edge[0] in useful):
-                target, number = edge
-                shape, dtype = target.meta[number]
-                array = grad._data if create_graph else grad
-                if array.shape != shape or array.dtype != dtype:
-                    grad = fit(grad, shape, dtype, node)
-                send(target, number, grad)
-            grad = array = None
     for node, entry in leaves.items():
         grads = entry[1:]
         entry.clear()

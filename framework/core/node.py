@@ -87,12 +87,14 @@ class Node:
 
     def register_hook(self, hook: Any) -> "RemovableHandle":
         """Call `hook(grad_inputs, grad_outputs)` after this node's derivative; it may return other grad_inputs."""
+        watch(self)
         if self.node_hooks is None:
             self.node_hooks = []
         return RemovableHandle(self.node_hooks, hook)
 
     def register_prehook(self, hook: Any) -> "RemovableHandle":
         """Call `hook(grad_outputs)` before this node's derivative; it may return other grad_outputs."""
+        watch(self)
         if self.prehooks is None:
             self.prehooks = []
         if self.node_hooks is None:
@@ -106,6 +108,18 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+
+class WatchedNode(Node):
+    """A node that hooks or retaining tensors look at: the engine's short way is for nodes of class Node alone."""
+
+    __slots__ = ()
+
+
+def watch(node: Node) -> None:
+    """Make a node one that is watched."""
+    if type(node) is Node:
+        node.__class__ = WatchedNode
 
 
 class AccumulateGrad(Node):

@@ -31,7 +31,7 @@ from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, g
 from framework.core.kernels import backend_kernel, resolve
 from framework.core.modes import ANOMALY, GRAD, INFERENCE, PACKING, WATCHED, modes
 from framework.core.node import Cell, Node, sequence
-from framework.core.quiet import hush, restore
+from framework.core.quiet import SILENT, hush, restore
 from framework.core.rule import Rule
 from framework.core.saved import PackedNode, pack_arrays
 from framework.core.tensor import Tensor
@@ -214,7 +214,7 @@ class Op:
         if self.kind is not None:
             self._unify(values, xp)
         kernel = self.kernel(xp)
-        token = hush()
+        token = hush(SILENT)
         try:
             result = kernel(*values)
         except ValueError as error:

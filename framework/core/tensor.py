@@ -11,7 +11,7 @@ import numpy as np
 from framework.core.device import CPU, array_module, device, device_of, move
 from framework.core.dtype import FLOATING, FROM_NUMPY, DType, as_dtype
 from framework.core.layout import Layout, contiguous_format, is_arranged, strided
-from framework.core.node import AccumulateGrad, Cell, RemovableHandle
+from framework.core.node import AccumulateGrad, Cell, RemovableHandle, watch
 from framework.core.values import Values
 
 _new = object.__new__
@@ -325,7 +325,7 @@ class Tensor(Values):
         inputs: Any = None,
     ) -> None:
         """Accumulate the gradients of this tensor into the leaves it was computed from."""
-        from framework.autograd import backward
+        from framework.autograd.backward import backward
 
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
@@ -353,6 +353,7 @@ class Tensor(Values):
         import weakref
 
         node, number = self._edge
+        watch(node)
         if node.retained is None:
             node.retained = {}
         node.retained[number] = weakref.ref(self)
@@ -366,6 +367,7 @@ class Tensor(Values):
         if self._edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         node, number = self._edge
+        watch(node)
         if node.hooks is None:
             node.hooks = {}
         return RemovableHandle(node.hooks.setdefault(number, []), hook)

@@ -11,6 +11,7 @@ from framework.core.dtype import CATEGORY, FLOATING, as_dtype
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
+from framework.ops.shape import views
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -36,9 +37,7 @@ def _sum(xp: Any, input: Array, dim: Dims = None, keepdim: bool = False) -> Arra
 
 @_sum.vjp("input")
 def _(g: Any, input_shape: Any, dim: Any, keepdim: Any) -> Any:
-    from framework.ops.shape import expand
-
-    return expand(_restore(g, dim, keepdim, len(input_shape)), input_shape)
+    return views._expand(_restore(g, dim, keepdim, len(input_shape)), input_shape)
 
 
 def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
@@ -311,6 +310,8 @@ def _restore(value: Any, dim: Dims, keepdim: bool, ndim: int) -> Any:
     """A reduced tensor with its reduced dimensions back, of length one."""
     if keepdim and value.ndim == ndim:
         return value
+    if value.ndim == 0:
+        return value  # of all dimensions, which broadcasting adds
     axes = _axes(dim, ndim)
     kept = list(value.shape)
     shape = [1] * ndim

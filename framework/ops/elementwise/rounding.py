@@ -95,6 +95,8 @@ for _function in (floor, ceil, trunc, round):
 
 def conj(input: Any) -> Any:
     """The complex conjugate; real tensors come back as they are."""
+    if type(input) is np.ndarray and input.dtype.kind != "c":
+        return input
     kind = getattr(getattr(input, "_data", input), "dtype", None)
     if kind is None:
         return input.conjugate() if isinstance(input, complex) else input
