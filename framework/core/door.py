@@ -256,15 +256,15 @@ def _wrapped(record: Any) -> list[str]:
     lines += ["_out = _new(_Tensor)", "_out._data = _result", "_out._edge = _out._cell = None"]
     if record.view:
         lines.append(f"_mark_view(_record, {record.inputs[0]}, [{values}], _out)")
-    lines += [f"if _flags & {INFERENCE}:", "    _out._inference = True"]
+    unrecorded = [f"if _flags & {INFERENCE}:", "    _out._inference = True", "return _out"]
     if not (record.rules or record.joint):
-        return [*lines, "return _out"]
+        return [*lines, *unrecorded]
     edges = [f"_e{number}" for number in range(len(record.inputs))]
     nothing = " and ".join(f"{edge} is None" for edge in edges)
     kind = "" if record.kind in ("promote", "float") else " or _result.dtype.kind not in 'fcV'"
     lines += [
-        f"if ({nothing}) or not _flags & {GRAD}{kind}:",
-        "    return _out",
+        f"if _flags != {GRAD} or ({nothing}){kind}:",
+        *_indent(unrecorded, 1),
         "_node = _new(_Node)",
         "_node.op = _record",
         f"_node.edges = ({''.join(f'{edge}, ' for edge in edges)})",

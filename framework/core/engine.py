@@ -107,7 +107,8 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
             if edge is None or grad is None or (useful is not None and edge[0] not in useful):
                 continue
             target, number = edge
-            shape, dtype = target.meta[number]
+            meta = target.meta
+            shape, dtype = meta[number]
             array = grad._data if create_graph else grad
             if array.shape != shape or array.dtype is not dtype:
                 grad = fit(grad, shape, dtype, node)
@@ -115,12 +116,13 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
             order = -target.sequence
             entry = pending.get(order) if order <= 0 else leaves.get(target)
             if entry is None:
-                entry = [target, *[None] * len(target.meta)]
+                entry = [target, grad] if len(meta) == 1 else _entry(target, number, grad)
                 if order <= 0:
                     pending[order] = entry
                     heappush(heap, order)
                 else:
                     leaves[target] = entry
+                continue
             number += 1
             present = entry[number]
             if present is None:
@@ -190,6 +192,13 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
     if inputs is None:
         return None
     return [captured.get(edge) for edge in inputs]
+
+
+def _entry(target: Any, number: int, grad: Any) -> list[Any]:
+    """A node of several outputs, and the first gradient that arrived for one of them."""
+    entry = [target, *[None] * len(target.meta)]
+    entry[number + 1] = grad
+    return entry
 
 
 def _attend(node: Any, grads: list[Any], wanted: Any, captured: dict[Edge, Any], create_graph: bool) -> None:
