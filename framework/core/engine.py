@@ -98,7 +98,7 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
     plain = apply is None and not create_graph and inputs is None
 
     node: Any = None
-    edges = [edge for edge, _ in roots]
+    edges: Sequence[Any] = [edge for edge, _ in roots]
     results = [grad for _, grad in reversed(roots)]
     del roots
     while True:
