@@ -24,7 +24,7 @@ _PLACES = {
     "framework.core.modes": (
         "no_grad enable_grad inference_mode set_grad_enabled is_grad_enabled is_inference_mode_enabled"
     ),
-    "framework.core.printing": "set_printoptions",
+    "framework.core.printing": "set_printoptions get_printoptions printoptions",
     "framework.core.random": "Generator default_generator manual_seed initial_seed seed",
     "framework.ops.creation": "tensor as_tensor asarray from_numpy from_dlpack",
     "framework.ops.constants": (

@@ -53,8 +53,8 @@ class Node:
     sequence: int
 
     def name(self) -> str:
-        """As torch's grad_fn.name(): `AddBackward`."""
-        return "".join(part.capitalize() for part in self.op.name.split("_")) + "Backward"
+        """As torch's grad_fn.name(): `AddBackward0`."""
+        return "".join(part.capitalize() for part in self.op.name.split("_")) + "Backward0"
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
