@@ -6,6 +6,7 @@ from typing import Any
 _HOMES = {
     "parameter": "Parameter Buffer UninitializedParameter UninitializedBuffer",
     "modules.module": "Module",
+    "modules.loss_adaptive": "AdaptiveLogSoftmaxWithLoss",
     "modules.container": "Sequential ModuleList ModuleDict ParameterList ParameterDict",
     "modules.conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
     "modules.lazy": "LazyLinear LazyConv1d LazyConv2d LazyConv3d LazyConvTranspose1d LazyConvTranspose2d "
@@ -13,11 +14,11 @@ _HOMES = {
     "LazyInstanceNorm3d",
     "modules.linear": "Identity Linear Bilinear Flatten Unflatten",
     "modules.norm": "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d NormAct "
-    "GroupNorm LayerNorm RMSNorm LocalResponseNorm",
+    "GroupNorm LayerNorm RMSNorm LocalResponseNorm CrossMapLRN2d SyncBatchNorm",
     "modules.activation": "ReLU ReLU6 SiLU Mish SELU Hardsigmoid Hardswish Sigmoid LogSigmoid Tanh Softsign LeakyReLU "
     "ELU GELU Softplus Hardtanh PReLU Softmax LogSoftmax Softmin "
     "Softmax2d CELU GLU Hardshrink Softshrink Tanhshrink Threshold RReLU",
-    "modules.dropout": "Dropout Dropout1d Dropout2d Dropout3d",
+    "modules.dropout": "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout",
     "modules.pooling": "MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d "
     "AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d",
     "modules.pooling_variants": "AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d LPPool1d LPPool2d LPPool3d "
@@ -25,7 +26,7 @@ _HOMES = {
     "modules.padding": "ConstantPad1d ConstantPad2d ConstantPad3d ZeroPad1d ZeroPad2d ZeroPad3d "
     "ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d "
     "CircularPad1d CircularPad2d CircularPad3d",
-    "modules.resample": "Upsample",
+    "modules.resample": "Upsample UpsamplingNearest2d UpsamplingBilinear2d",
     "modules.rearrange": "PixelShuffle PixelUnshuffle ChannelShuffle Unfold Fold",
     "modules.distance": "PairwiseDistance CosineSimilarity",
     "modules.embedding": "Embedding EmbeddingBag",

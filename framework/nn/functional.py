@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import framework
@@ -178,9 +180,55 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return result if bias is None else result + bias
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """x / max(||x||_p, eps) along `dim`."""
-    return input / input.norm(p, dim, True).clamp(min=eps)
+    result = input / input.norm(p, dim, True).clamp(min=eps)
+    return result if out is None else out.copy_(result)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A sample of the Gumbel-softmax distribution (Jang et al. 2016); `hard` gives one-hot with the soft gradient.
+
+    `eps` is read by nobody, as in torch.
+    """
+    with framework.no_grad():
+        noise = -framework.empty_like(logits).exponential_().log()
+    soft = softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    best = soft.detach().argmax(dim, True)
+    return framework.zeros_like(logits).scatter(dim, best, 1.0) - soft.detach() + soft
+
+
+def _with_indices(pool: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(pool)
+    def pooled(*args: Any, **kwargs: Any) -> Any:
+        return pool(*args, **{**kwargs, "return_indices": True})
+
+    return pooled
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d)
+max_pool2d_with_indices = _with_indices(max_pool2d)
+max_pool3d_with_indices = _with_indices(max_pool3d)
+adaptive_max_pool1d_with_indices = _with_indices(adaptive_max_pool1d)
+adaptive_max_pool2d_with_indices = _with_indices(adaptive_max_pool2d)
+adaptive_max_pool3d_with_indices = _with_indices(adaptive_max_pool3d)
+fractional_max_pool2d_with_indices = _with_indices(fractional_max_pool2d)
+fractional_max_pool3d_with_indices = _with_indices(fractional_max_pool3d)
+
+
+def _in_place(activation: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(activation)
+    def written(input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return activation(input, *args, **{**kwargs, "inplace": True})
+
+    return written
+
+
+relu_, celu_, elu_, selu_ = _in_place(relu), _in_place(celu), _in_place(elu), _in_place(selu)
+leaky_relu_, hardtanh_, threshold_ = _in_place(leaky_relu), _in_place(hardtanh), _in_place(threshold)
+rrelu_ = _in_place(rrelu)
 
 
 def _dim_of_classes(input: Tensor, dim: int | None) -> int:

@@ -155,6 +155,18 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> None:
     _assign(tensor, gain * (q.T if drawn.shape[0] < drawn.shape[1] else q).reshape(tuple(tensor.shape)))
 
 
+@_in_place
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> None:
+    """Martens 2010: normal, with a fraction `sparsity` of each column (at least one) zero."""
+    if tensor.ndim != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    values = framework.empty(rows, columns).normal_(0.0, std).numpy()
+    for column in range(columns):
+        values[framework.randperm(rows).numpy()[: math.ceil(sparsity * rows)], column] = 0
+    _assign(tensor, values)
+
+
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out) of a weight (out, in, *kernel)."""
     if tensor.ndim < 2:
@@ -163,11 +175,19 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[1] * field, tensor.shape[0] * field
 
 
-def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+_calculate_fan_in_and_fan_out = fans  # the name by which other code imports it from torch
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    """fan_in or fan_out; other code imports it from torch by this name."""
+    mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    fan_in, fan_out = fans(tensor)
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan_in if mode == "fan_in" else fan_out)
+    return fans(tensor)[mode == "fan_out"]
+
+
+def _he_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    return calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
 
 
 def _assign(tensor: Tensor, values: np.ndarray) -> None:

@@ -184,7 +184,10 @@ def test_load_state_dict_reports_everything_at_once():
     assert message.startswith("Error(s) in loading state_dict for Net:\n\t")
     assert 'Missing key(s) in state_dict: "scale". ' in message
     assert 'Unexpected key(s) in state_dict: "extra", "first.extra.deep". ' in message
-    assert "size mismatch for first.weight: copying a param with shape (4, 1, 5, 5) from checkpoint" in message
+    assert (
+        "size mismatch for first.weight: copying a param with shape framework.Size([4, 1, 5, 5]) from checkpoint"
+        in message
+    )
     state["first.weight"] = Net().first.weight
     keys = Net().load_state_dict(state, strict=False)
     assert keys.missing_keys == ["scale"]
@@ -193,7 +196,7 @@ def test_load_state_dict_reports_everything_at_once():
         Net().load_state_dict({"scale": framework.zeros(3)}, strict=False)
     with pytest.raises(TypeError, match="dict-like"):
         Net().load_state_dict([1])
-    with pytest.raises(RuntimeError, match="expected Tensor or array"):
+    with pytest.raises(RuntimeError, match="or Tensor-like object"):
         Net().load_state_dict({"scale": "text"}, strict=False)
 
 

@@ -49,3 +49,17 @@ class Dropout3d(_ChannelDropout):
     """Dropout of whole channels of (N, C, D, H, W)."""
 
     spatial_dims = 3
+
+
+class AlphaDropout(_Dropout):
+    """Dropout that keeps mean and variance, for SELU networks (Klambauer et al. 2017)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.alpha_dropout(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(_Dropout):
+    """Alpha dropout of whole channels of (N, C, *)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.feature_alpha_dropout(input, self.p, self.training)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from framework.core.tensor import Tensor
 
 if TYPE_CHECKING:
-    from framework.nn.modules.module import Module
+    pass
 
 _hook_ids = itertools.count()
 
@@ -31,6 +33,15 @@ class RemovableHandle:
             hooks.pop(self.id, None)
         for flags in self._extra:
             flags.discard(self.id)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RemovableHandle:
+        """A handle of the copied hooks, where a module is copied with its handles."""
+        copied: RemovableHandle = object.__new__(type(self))
+        copied.id = self.id
+        hooks = self._hooks()
+        copied._hooks = weakref.ref(OrderedDict() if hooks is None else copy.deepcopy(hooks, memo))
+        copied._extra = copy.deepcopy(self._extra, memo)
+        return copied
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -63,7 +74,7 @@ class BackwardWatch:
     where a tensor is used elsewhere as well.
     """
 
-    def __init__(self, module: Module, hooks: Sequence[Callable], pre_hooks: Sequence[Callable]) -> None:
+    def __init__(self, module: Any, hooks: Sequence[Callable], pre_hooks: Sequence[Callable]) -> None:
         self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
         self.grad_outputs: tuple[Any, ...] | None = None
         self.input_positions: list[int] = []
@@ -85,7 +96,12 @@ class BackwardWatch:
         single = isinstance(output, Tensor)
         outputs = (output,) if single else output
         if not isinstance(outputs, (tuple, list)):
-            raise TypeError(f"backward hooks need tensors as a module's output, got {type(output).__name__}")
+            warnings.warn(
+                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors but received "
+                f"{type(output)}",
+                stacklevel=4,
+            )
+            return output
         positions = [i for i, x in enumerate(outputs) if isinstance(x, Tensor) and x.requires_grad]
         if not positions:
             return output

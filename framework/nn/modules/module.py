@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from framework.core.dtype import DType
 from framework.core.tensor import Tensor
-from framework.nn.modules.hooks import BackwardWatch, RemovableHandle, add_hook
+from framework.nn.modules.calling import HookedCall, registered
+from framework.nn.modules.calling import (
+    register_module_buffer_registration_hook as register_module_buffer_registration_hook,
+)
+from framework.nn.modules.calling import register_module_forward_hook as register_module_forward_hook
+from framework.nn.modules.calling import register_module_forward_pre_hook as register_module_forward_pre_hook
+from framework.nn.modules.calling import register_module_full_backward_hook as register_module_full_backward_hook
+from framework.nn.modules.calling import (
+    register_module_full_backward_pre_hook as register_module_full_backward_pre_hook,
+)
+from framework.nn.modules.calling import (
+    register_module_module_registration_hook as register_module_module_registration_hook,
+)
+from framework.nn.modules.calling import (
+    register_module_parameter_registration_hook as register_module_parameter_registration_hook,
+)
 from framework.nn.modules.state import StateDict
 from framework.nn.parameter import Buffer, Parameter, is_lazy
 
-T = TypeVar("T")
+_ABSENT = object()
 
 
-class Module(StateDict):
+class Module(HookedCall, StateDict):
     """A function with parameters, buffers and child modules, registered as they are assigned to attributes.
 
     Names, hooks and state dicts behave as `torch.nn.Module`'s, so that weights go over by name.
@@ -31,21 +45,12 @@ class Module(StateDict):
         put("_buffers", {})
         put("_non_persistent_buffers_set", set())
         put("_modules", {})
-        for hooks in ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks"):
-            put(hooks, OrderedDict())
-        put("_hooks_with_kwargs", set())
-        put("_hooks_always_called", set())
+        self._init_call_hooks()
         self._init_state_hooks()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; every subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        d = self.__dict__
-        if not (d["_forward_pre_hooks"] or d["_forward_hooks"] or d["_backward_hooks"] or d["_backward_pre_hooks"]):
-            return self.forward(*args, **kwargs)
-        return self._call_with_hooks(args, kwargs)
 
     # Registration ------------------------------------------------------------------------------------------------
 
@@ -61,16 +66,16 @@ class Module(StateDict):
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. "
                 "To express one as a function of another tensor, compute it in forward()."
             )
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Make `tensor` an attribute that moves with the module; only a persistent one is in the state dict."""
         self._check_name(name, "_buffers", "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (framework Tensor or None required)"
             )
-        self._buffers[name] = tensor
+        self._buffers[name] = registered("buffer", self, name, tensor)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -81,7 +86,7 @@ class Module(StateDict):
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
         self._check_name(name, "_modules", "module")
-        self._modules[name] = module
+        self._modules[name] = registered("module", self, name, module)
 
     register_module = add_module
 
@@ -102,7 +107,7 @@ class Module(StateDict):
             if "_modules" not in d:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             self._forget(name, but="_modules")
-            d["_modules"][name] = value
+            d["_modules"][name] = registered("module", self, name, value)
         elif name in d.get("_modules", ()):
             if value is not None:
                 raise TypeError(
@@ -116,8 +121,10 @@ class Module(StateDict):
             self.register_buffer(name, value, value.persistent)
         elif name in d.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign '{type(value).__name__}' as buffer '{name}' (Tensor or None expected)")
-            d["_buffers"][name] = value
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (nn.Buffer, Tensor or None expected)"
+                )
+            d["_buffers"][name] = registered("buffer", self, name, value)
         else:
             super().__setattr__(name, value)
 
@@ -196,19 +203,35 @@ class Module(StateDict):
         """The module under the dotted name `target`; the empty name is this module."""
         module = self
         for name in target.split(".") if target else ():
-            child = module._modules.get(name)
-            if child is None:
+            child = getattr(module, name, _ABSENT)
+            if child is _ABSENT:
                 raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
+            if not isinstance(child, Module):
+                raise AttributeError(f"`{name}` is not an nn.Module")
             module = child
         return module
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put a module under the dotted name `target`; with `strict` only where one is already."""
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        path, _, name = target.rpartition(".")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        parent = self.get_submodule(path)
+        if strict and not hasattr(parent, name):
+            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
+        if hasattr(parent, name) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """The parameter under the dotted name `target`."""
-        return self._get_member(target, "_parameters", "nn.Parameter")
+        return self._get_member(target, "_parameters", "an nn.Parameter")
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer under the dotted name `target`."""
-        return self._get_member(target, "_buffers", "buffer")
+        return self._get_member(target, "_buffers", "a buffer")
 
     # Whole-module changes ----------------------------------------------------------------------------------------
 
@@ -230,6 +253,16 @@ class Module(StateDict):
     def eval(self) -> Self:
         """Set evaluation mode; the same as `train(False)`."""
         return self.train(False)
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Move to a device without the values, which are not set there."""
+        import framework
+
+        return self._apply(lambda t: framework.empty_like(t, device=device), recurse)
+
+    def share_memory(self) -> Self:
+        """Itself: threads share memory anyway, and processes get tensors through the data loader's own memory."""
+        return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freeze (False) or free all parameters."""
@@ -294,38 +327,6 @@ class Module(StateDict):
         """Move to a CUDA device."""
         return self.to(device="cuda" if device is None else f"cuda:{device}")
 
-    # Hooks -------------------------------------------------------------------------------------------------------
-
-    def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, args)` before forward; what it returns replaces the arguments.
-
-        With `with_kwargs`, `hook(module, args, kwargs)` returns None or `(args, kwargs)`.
-        """
-        return add_hook(self._forward_pre_hooks, hook, (self._hooks_with_kwargs, with_kwargs), prepend=prepend)
-
-    def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ) -> RemovableHandle:
-        """Call `hook(module, args, output)` (`with_kwargs`: `args, kwargs, output`) after forward.
-
-        What it returns replaces the output. With `always_call` it runs even when forward raises.
-        """
-        flags = (self._hooks_with_kwargs, with_kwargs), (self._hooks_always_called, always_call)
-        return add_hook(self._forward_hooks, hook, *flags, prepend=prepend)
-
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_input, grad_output)` when the gradients of the inputs are known.
-
-        What it returns replaces `grad_input`.
-        """
-        return add_hook(self._backward_hooks, hook, prepend=prepend)
-
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """Call `hook(module, grad_output)` before the module's backward; what it returns replaces `grad_output`."""
-        return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
-
     # Display -----------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
@@ -345,54 +346,9 @@ class Module(StateDict):
 
     # Helpers -----------------------------------------------------------------------------------------------------
 
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        done: set[int] = set()
-        output: Any = None
-        try:
-            for key, hook in list(self._forward_pre_hooks.items()):
-                args, kwargs = self._run_pre_hook(hook, key in self._hooks_with_kwargs, args, kwargs)
-            watch = None
-            if self._backward_hooks or self._backward_pre_hooks:
-                watch = BackwardWatch(self, [*self._backward_hooks.values()], [*self._backward_pre_hooks.values()])
-                args = watch.watch_inputs(args)
-            output = self.forward(*args, **kwargs)
-            for key, hook in list(self._forward_hooks.items()):
-                done.add(key)
-                output = self._run_hook(key, hook, args, kwargs, output)
-            return output if watch is None else watch.watch_outputs(output)
-        except Exception:
-            for key, hook in list(self._forward_hooks.items()):
-                if key in self._hooks_always_called and key not in done:
-                    output = self._run_hook(key, hook, args, kwargs, output)
-            raise
-
-    def _run_pre_hook(
-        self, hook: Callable, with_kwargs: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if with_kwargs:
-            result = hook(self, args, kwargs)
-            if result is None:
-                return args, kwargs
-            if not (isinstance(result, tuple) and len(result) == 2):
-                raise RuntimeError(
-                    f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), got {result}."
-                )
-            return result
-        result = hook(self, args)
-        if result is None:
-            return args, kwargs
-        return (result if isinstance(result, tuple) else (result,)), kwargs
-
-    def _run_hook(self, key: int, hook: Callable, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        if key in self._hooks_with_kwargs:
-            result = hook(self, args, kwargs, output)
-        else:
-            result = hook(self, args, output)
-        return output if result is None else result
-
-    def _apply(self, fn: Callable[[Tensor], Tensor]) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # The parameter objects stay the same, so an optimizer made before the move still holds them.
-        for module in self.modules():
+        for module in self.modules() if recurse else (self,):
             for param in module._parameters.values():
                 if param is not None:
                     param.data = fn(param.detach())
@@ -424,8 +380,10 @@ class Module(StateDict):
     def _get_member(self, target: str, table: str, what: str) -> Any:
         path, _, name = target.rpartition(".")
         module = self.get_submodule(path)
+        if not hasattr(module, name):
+            raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
         if name not in module.__dict__[table]:
-            raise AttributeError(f"{type(module).__name__} has no {what} `{name}`")
+            raise AttributeError(f"`{name}` is not {what}")
         return module.__dict__[table][name]
 
     def _check_name(self, name: str, table: str, what: str) -> None:
@@ -434,7 +392,7 @@ class Module(StateDict):
         if not isinstance(name, str):
             raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
         if "." in name:
-            raise KeyError(f'{what} name can\'t contain ".", got: "{name}"')
+            raise KeyError(f'{what} name can\'t contain "."' + (f", got: {name}" if what == "module" else ""))
         if name == "":
             raise KeyError(f'{what} name can\'t be empty string ""')
         if hasattr(self, name) and name not in self.__dict__[table]:

@@ -127,6 +127,19 @@ class BatchNorm3d(_BatchNorm):
     input_dims = (5,)
 
 
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm of (N, C, *); of one process, whose batch is the whole batch."""
+
+    input_dims = tuple(range(2, 8))
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module itself: with one process there is nothing to synchronise."""
+        if process_group is not None:
+            raise ValueError("there are no process groups here: convert_sync_batchnorm takes process_group=None")
+        return module
+
+
 class _InstanceNorm(_RunningNorm):
     def __init__(
         self,
@@ -319,3 +332,10 @@ class LocalResponseNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(LocalResponseNorm):
+    """`LocalResponseNorm` under its name for images (N, C, H, W)."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__(size, alpha, beta, k)

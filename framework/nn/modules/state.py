@@ -40,13 +40,18 @@ class StateDict:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _non_persistent_buffers_set: set[str]
-    _state_pre_hooks: OrderedDict[int, Callable]
-    _state_post_hooks: OrderedDict[int, Callable]
-    _state_load_pre_hooks: OrderedDict[int, Callable]
-    _state_load_post_hooks: OrderedDict[int, Callable]
+    _state_dict_pre_hooks: OrderedDict[int, Callable]
+    _state_dict_hooks: OrderedDict[int, Callable]
+    _load_state_dict_pre_hooks: OrderedDict[int, Callable]
+    _load_state_dict_post_hooks: OrderedDict[int, Callable]
 
     def _init_state_hooks(self) -> None:
-        for name in ("_state_pre_hooks", "_state_post_hooks", "_state_load_pre_hooks", "_state_load_post_hooks"):
+        for name in (
+            "_state_dict_pre_hooks",
+            "_state_dict_hooks",
+            "_load_state_dict_pre_hooks",
+            "_load_state_dict_post_hooks",
+        ):
             object.__setattr__(self, name, OrderedDict())
 
     def get_extra_state(self) -> Any:
@@ -67,14 +72,16 @@ class StateDict:
         local_metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = local_metadata
-        for hook in self._state_pre_hooks.values():
+        for hook in self._state_dict_pre_hooks.values():
             hook(self, prefix, keep_vars)
         self._save_to_state_dict(destination, prefix, keep_vars)
         for name, module in self._modules.items():
             if module is not None:
                 module.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook in self._state_post_hooks.values():
-            hook(self, destination, prefix, local_metadata)
+        for hook in self._state_dict_hooks.values():
+            result = hook(self, destination, prefix, local_metadata)
+            if result is not None:
+                destination = result
         return destination
 
     def load_state_dict(
@@ -105,22 +112,31 @@ class StateDict:
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, prefix, keep_vars)` before `state_dict` reads the module."""
-        return add_hook(self._state_pre_hooks, hook)
+        return add_hook(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata)` after; it may change the dict in place."""
-        return add_hook(self._state_post_hooks, hook)
+        return add_hook(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors)` before loading.
 
         It may change the dict in place, to rename the keys of an older layout.
         """
-        return add_hook(self._state_load_pre_hooks, hook)
+        return add_hook(self._load_state_dict_pre_hooks, hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after loading; it may clear keys from the lists in place."""
-        return add_hook(self._state_load_post_hooks, hook)
+        return add_hook(self._load_state_dict_post_hooks, hook)
+
+    def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
+        """As `register_state_dict_post_hook`; what the hook returns replaces the dict. Older code registers here."""
+        return add_hook(self._state_dict_hooks, hook)
+
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
+        """As `register_load_state_dict_pre_hook`, without the module among the arguments unless `with_module`."""
+        called = hook if with_module else _WithoutModule(hook)
+        return add_hook(self._load_state_dict_pre_hooks, called)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         for name, member in self._own_state().items():
@@ -138,7 +154,7 @@ class StateDict:
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        for hook in self._state_load_pre_hooks.values():
+        for hook in self._load_state_dict_pre_hooks.values():
             hook(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
         own = self._own_state()
         for name, member in own.items():
@@ -173,26 +189,35 @@ class StateDict:
             value = framework.from_numpy(value)
         if not isinstance(value, Tensor):
             errors.append(
-                f'While copying the parameter named "{key}", expected Tensor or array from checkpoint '
-                f"but received {type(value)}"
+                f'While copying the parameter named "{key}", expected framework.Tensor or Tensor-like object from '
+                f"checkpoint but received {type(value)}"
             )
             return
-        if tuple(value.shape) != tuple(member.shape):
-            errors.append(
-                f"size mismatch for {key}: copying a param with shape {tuple(value.shape)} from checkpoint, "
-                f"the shape in current model is {tuple(member.shape)}."
-            )
-            return
+        if not is_lazy(member):
+            if not member.shape and value.shape == (1,):
+                value = value[0]  # scalars were once saved with one dimension
+            if value.shape != member.shape:
+                errors.append(
+                    f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
+                    f"the shape in current model is {member.shape}."
+                )
+                return
         if local_metadata.get("assign_to_params_buffers", False):
             if name in self._parameters:
-                if not isinstance(value, Parameter):
+                if isinstance(value, Parameter):
+                    value.requires_grad_(member.requires_grad)
+                else:
                     value = Parameter(value, requires_grad=member.requires_grad)
-                self._parameters[name] = value
-            else:
-                self._buffers[name] = value
+            setattr(self, name, value)
             return
-        with framework.no_grad():
-            member.copy_(value)
+        try:
+            with framework.no_grad():
+                member.copy_(value)
+        except Exception as error:
+            errors.append(
+                f'While copying the parameter named "{key}", whose dimensions in the model are {member.shape} and '
+                f"whose dimensions in the checkpoint are {value.shape}, an exception occurred : {error.args}."
+            )
 
     def _own_state(self) -> dict[str, Any]:
         own: dict[str, Any] = {name: p for name, p in self._parameters.items() if p is not None}
@@ -220,9 +245,22 @@ def _load(
             child_prefix = f"{prefix}{name}."
             child_state = {key: value for key, value in state.items() if key.startswith(child_prefix)}
             _load(child, child_state, child_prefix, strict, assign, metadata, keys, errors)
-    for hook in module._state_load_post_hooks.values():
+    for hook in module._load_state_dict_post_hooks.values():
         if hook(module, keys) is not None:
-            raise RuntimeError("a load_state_dict post-hook must change the lists in place and return None")
+            raise AssertionError(
+                "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, "
+                "if incompatible_keys need to be modified, it should be done inplace."
+            )
+
+
+class _WithoutModule:
+    """A load hook that is not told the module."""
+
+    def __init__(self, hook: Callable) -> None:
+        self.hook = hook
+
+    def __call__(self, module: Any, *args: Any) -> Any:
+        return self.hook(*args)
 
 
 def _quoted(keys: list[str]) -> str:
