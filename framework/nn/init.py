@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 
 import numpy as np
@@ -30,11 +32,26 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
 
 
+_skipping: ContextVar[bool] = ContextVar("_skipping", default=False)
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Within the block the functions of this module leave their tensors as they are."""
+    token = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(token)
+
+
 def _in_place(fill: Callable) -> Callable:
     """Run without recording, and return the tensor."""
 
     @wraps(fill)
     def filled(tensor: Tensor, *args: object, **kwargs: object) -> Tensor:
+        if _skipping.get():
+            return tensor
         with framework.no_grad():
             fill(tensor, *args, **kwargs)
         return tensor

@@ -10,9 +10,9 @@ The module's class gives way to a subclass with a property of the tensor's name;
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import framework
 from framework.core.tensor import Tensor
@@ -25,7 +25,7 @@ class _Kept:
     """The parametrized tensors computed within `cached()`."""
 
     depth = 0
-    tensors: dict[tuple[int, str], Tensor] = {}
+    tensors: ClassVar[dict[tuple[int, str], Tensor]] = {}
 
 
 @contextmanager
@@ -55,10 +55,8 @@ class ParametrizationList(ModuleList):
         with framework.no_grad():
             for module in reversed(list(self)):
                 if hasattr(module, "right_inverse"):
-                    try:
+                    with suppress(NotImplementedError):
                         new = module.right_inverse(new)
-                    except NotImplementedError:
-                        pass
         if not isinstance(new, Tensor | Sequence):
             raise ValueError(
                 "'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "
@@ -66,8 +64,8 @@ class ParametrizationList(ModuleList):
             )
         shape, dtype = original.shape, original.dtype
         self.is_tensor = isinstance(new, Tensor)
-        self.ntensors = 1 if self.is_tensor else len(new)
-        if self.is_tensor:
+        self.ntensors = 1 if isinstance(new, Tensor) else len(new)
+        if isinstance(new, Tensor):
             if new.dtype != dtype:
                 raise ValueError(
                     "When `right_inverse` outputs one tensor, it may not change the dtype.\n"
