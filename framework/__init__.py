@@ -95,6 +95,7 @@ _PLACES = {
         "is_autocast_cache_enabled set_autocast_cache_enabled clear_autocast_cache"
     ),
     "framework.serialization": "save load",
+    "framework.func.vmap": "vmap",
     "framework.backends.cpu.threads": "set_num_threads get_num_threads",
 }
 _HOMES = {name: place for place, names in _PLACES.items() for name in names.split()}
@@ -130,7 +131,7 @@ _RENAMED = {
     "cdouble": ("framework.core.dtype", "complex128"),
 }
 _SUBMODULES = (
-    "amp", "array_api", "autograd", "data", "fft", "linalg", "masked", "nn", "ops", "optim", "profiler",
+    "amp", "array_api", "autograd", "data", "fft", "func", "linalg", "masked", "nn", "ops", "optim", "profiler",
     "serialization", "signal", "special", "utils",
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from framework.core.device import array_module
 from framework.core.engine import run
+from framework.core.modes import VMAP, modes
 from framework.core.node import ZeroDerivative
 from framework.core.tensor import Tensor
 
@@ -16,6 +17,11 @@ def backward(
     inputs: Any = None,
 ) -> None:
     """Accumulate into the leaves the gradients of `tensors`, each weighted by its `grad_tensors` (1 for scalars)."""
+    if modes.flags & VMAP:
+        raise RuntimeError(
+            "backward() called inside vmap. This is not supported, please use framework.func.grad or "
+            "framework.func.vjp instead, or call backward() outside of it."
+        )
     outputs = _as_list(tensors)
     roots = _roots(outputs, _as_list(grad_tensors, len(outputs)), create_graph)
     wanted = None
@@ -98,7 +104,7 @@ def _roots(outputs: list[Any], weights: list[Any], create_graph: bool) -> list[t
             weight = Tensor._wrap(array_module(data).ones(data.shape, data.dtype))
         elif not isinstance(weight, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(weight).__name__}")
-        if weight._data.shape != output._data.shape:
+        if tuple(weight._data.shape) != tuple(output._data.shape):
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{number}] has a shape of {list(weight.shape)} and output[{number}] "
                 "has a shape "
@@ -106,5 +112,9 @@ def _roots(outputs: list[Any], weights: list[Any], create_graph: bool) -> list[t
             )
         if weight._data.dtype != output._data.dtype:
             weight = weight.to(output.dtype)
+        if hasattr(output._data, "level"):
+            from framework.func.levels import fit_levels
+
+            weight = fit_levels(weight, output._data.shape, None)
         roots.append((output._edge, weight if create_graph else weight._data))
     return roots

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.dtype import FLOATING, FROM_NUMPY, bfloat16, float16, float32
-from framework.core.modes import GRAD, WATCHED, modes
+from framework.core.modes import GRAD, VMAP, WATCHED, modes
 from framework.core.node import AccumulateGrad
 from framework.core.tensor import Tensor
 
@@ -71,7 +71,7 @@ def operation(*, autocast: str = "") -> Callable[[Callable[..., Any]], Callable[
 
         @functools.wraps(function)
         def called(*args: Any, **kwargs: Any) -> Any:
-            if modes.flags & WATCHED:
+            if modes.flags & (WATCHED | VMAP):
                 from framework.core.watch import watched
 
                 return watched(name, policy, function, args, kwargs)
@@ -131,7 +131,7 @@ def _flat(values: Any) -> Any:
 
 
 def _place(tensor: Tensor) -> str:
-    return "cpu" if type(tensor._data) is np.ndarray else "cuda"
+    return "cpu" if type(tensor._data) is np.ndarray else tensor.device.type
 
 
 def _eligible(value: Any) -> bool:

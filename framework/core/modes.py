@@ -14,6 +14,7 @@ PROFILE = 16  # operations are shown to an observer
 WATCHED = AUTOCAST | PROFILE
 ALLOW_NAN = 32  # within anomaly mode: NaN gradients pass
 PACKING = 64  # arrays saved for backward go through hooks (autograd.graph.saved_tensors_hooks)
+VMAP = 128  # inside vmap: arguments may be batched
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -29,7 +29,7 @@ from framework.core.device import array_module
 from framework.core.door import derivative, public_function
 from framework.core.dtype import BOOL, CATEGORY, FLOATING, category_of_number, get_default_dtype, result_dtype
 from framework.core.kernels import backend_kernel, resolve
-from framework.core.modes import ANOMALY, GRAD, INFERENCE, PACKING, WATCHED, modes
+from framework.core.modes import ANOMALY, GRAD, INFERENCE, PACKING, VMAP, WATCHED, modes
 from framework.core.node import Cell, Node, sequence
 from framework.core.quiet import SILENT, hush, restore
 from framework.core.rule import Rule
@@ -207,10 +207,15 @@ class Op:
                     raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not str")
         if not found:
             return self._raw(values)
+        if modes.flags & VMAP:
+            from framework.func.levels import lift
+
+            lift(self, values, tensors)
         xp = np
         for value in tensors:
-            if isinstance(value, Tensor) and type(value._data) is not np.ndarray:
-                xp = array_module(value._data)
+            data = value._data if isinstance(value, Tensor) else value
+            if type(data) is not np.ndarray and (data is not value or hasattr(data, "level")):
+                xp = array_module(data)
         if self.kind is not None:
             self._unify(values, xp)
         kernel = self.kernel(xp)

@@ -58,6 +58,9 @@ def printoptions(**options: Any) -> Iterator[None]:
 
 def describe(tensor: Any) -> str:
     """`tensor([1., 2.], requires_grad=True)`."""
+    if hasattr(tensor._data, "level"):
+        batch = tensor._data
+        return f"BatchedTensor(lvl={batch.level}, bdim=0, value={batch.array})"
     own = type(tensor).__module__.startswith("framework.")
     prefix = "tensor(" if own else f"{type(tensor).__name__}("
     array = tensor.numpy(force=True)

@@ -6,6 +6,7 @@ The same numbers come out on CPU and GPU and on any number of threads, because n
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,15 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 _BLOCK = 1 << 16  # counters computed at once: small enough to stay in cache
+
+
+class _Draws(threading.local):
+    """How this thread's drawing is changed: inside `vmap`, to one set of numbers for each sample."""
+
+    spread: Callable[[Callable[[int], Any], int, bool], Any] | None = None
+
+
+draws = _Draws()
 
 
 class Generator:
@@ -62,6 +72,8 @@ class Generator:
 
     def uniform(self, count: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
         """`count` numbers in [0, 1): 24 random bits each, or 53 for float64."""
+        if draws.spread is not None:
+            return draws.spread(lambda total: self.uniform(total, dtype), count, True)
         if np.dtype(dtype) == np.float64:
             pair = self.bits(2 * count).astype(np.uint64)
             return ((pair[::2] << _SHIFT | pair[1::2]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -69,21 +81,27 @@ class Generator:
 
     def normal(self, count: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
         """`count` standard normal numbers by the transform of Box and Muller (1958)."""
+        if draws.spread is not None:
+            return draws.spread(lambda total: self.normal(total, dtype), count, True)
         pairs = -(-count // 2)
         kind = np.float64 if np.dtype(dtype) == np.float64 else np.float32
-        draws = self.uniform(2 * pairs, kind)
-        radius = np.sqrt(-2 * np.log(1 - draws[:pairs]))
-        angle = draws[pairs:] * kind(2 * np.pi)
+        flat = self.uniform(2 * pairs, kind)
+        radius = np.sqrt(-2 * np.log(1 - flat[:pairs]))
+        angle = flat[pairs:] * kind(2 * np.pi)
         return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count].astype(dtype)
 
     def integers(self, low: int, high: int, count: int) -> np.ndarray[Any, Any]:
         """`count` integers in [low, high), int64. Bias is below 2**-32 of the range, as in torch."""
+        if draws.spread is not None:
+            return draws.spread(lambda total: self.integers(low, high, total), count, True)
         pair = self.bits(2 * count).astype(np.uint64)
         wide = pair[::2] << _SHIFT | pair[1::2]
         return (wide % np.uint64(high - low)).astype(np.int64) + np.int64(low)
 
     def permutation(self, count: int) -> np.ndarray[Any, Any]:
         """A random order of `range(count)`, int64: sorted by 64 random bits each."""
+        if draws.spread is not None:
+            return draws.spread(self.permutation, count, False)
         pair = self.bits(2 * count).astype(np.uint64)
         return np.argsort(pair[::2] << _SHIFT | pair[1::2], kind="stable").astype(np.int64)
 

@@ -11,6 +11,7 @@ import numpy as np
 from framework.core.device import CPU, array_module, device, device_of, move
 from framework.core.dtype import FLOATING, FROM_NUMPY, DType, as_dtype
 from framework.core.layout import Layout, contiguous_format, is_arranged, strided
+from framework.core.modes import VMAP, modes
 from framework.core.node import AccumulateGrad, Cell, RemovableHandle, watch
 from framework.core.values import Values
 
@@ -247,6 +248,11 @@ class Tensor(Values):
         elif self._edge is None:
             if self._data.dtype.kind not in "fcV":
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            if modes.flags & VMAP:
+                raise RuntimeError(
+                    "requires_grad_() called inside vmap. This is not supported: use framework.func.grad or "
+                    "framework.func.vjp inside, or call it outside."
+                )
             if self._inference:
                 raise RuntimeError(
                     "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."

@@ -63,6 +63,8 @@ class Values:
         if self._edge is not None and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if type(self._data) is not np.ndarray:
+            if hasattr(self._data, "level"):
+                return np.asarray(self._data)  # which says what vmap does not allow
             if not force:
                 raise TypeError(
                     f"can't convert a {self.device} tensor to numpy: call .cpu() first to copy it to host memory"

@@ -64,7 +64,9 @@ def _shares(array: Any, source: Any) -> bool:
     owner = array.base
     if owner is not None and (owner is source or owner is source.base):
         return True
-    return type(array) is not np.ndarray or not array.size or np.may_share_memory(array, source)
+    if type(array) is not np.ndarray and not hasattr(array, "level"):
+        return True
+    return not array.size or bool(np.may_share_memory(array, source))
 
 
 @op(method=False)
@@ -200,7 +202,8 @@ def check_writable(tensor: Tensor) -> None:
         if base._edge is not None and type(base._edge[0]) is AccumulateGrad:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
     array = tensor._data
-    if (
+    shared = hasattr(array, "level") and array.size and array.batch_size > 1 and array.array.strides[0] == 0
+    if shared or (
         array.size
         and 0 in array.strides
         and any(step == 0 and length > 1 for step, length in zip(array.strides, array.shape))
@@ -230,6 +233,7 @@ def _refresh(cell: Cell) -> None:
 
 
 def _check_result(tensor: Tensor, result: Tensor, name: str) -> None:
+    _refuse_wider(tensor._data, result._data)
     if result._data.shape != tensor._data.shape:
         raise RuntimeError(
             f"output with shape {list(tensor.shape)} doesn't match the broadcast shape {list(result.shape)} in {name}_"
@@ -241,7 +245,16 @@ def _check_result(tensor: Tensor, result: Tensor, name: str) -> None:
         )
 
 
+def _refuse_wider(target: Any, source: Any) -> None:
+    """RuntimeError where a value for each sample of a vmap would be written into memory that the samples share."""
+    if getattr(source, "level", 0) > getattr(target, "level", 0):
+        from framework.func.batched import INPLACE
+
+        raise RuntimeError(INPLACE)
+
+
 def _write(target: Any, source: Any, name: str) -> None:
+    _refuse_wider(target, source)
     if source.dtype.kind == "c" and target.dtype.kind != "c":
         source = source.real
     try:

@@ -1,11 +1,18 @@
 """The way of an operation while autocast or a profiler is on: arguments cast, the call observed, as one operation."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from framework.core.autocast import Policy, cast_arguments
-from framework.core.modes import AUTOCAST, PROFILE, WATCHED, modes
+from framework.core.modes import AUTOCAST, PROFILE, VMAP, WATCHED, modes
 from framework.core.observer import observer
+
+# functions that ask for values on their way, so that vmap runs them sample by sample
+_APART = {
+    "grid_sample", "histogram", "histogramdd", "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor", "lu_factor_ex",
+    "matrix_rank", "nonzero_static", "pinv",
+}  # fmt: skip
 
 
 def watched(
@@ -13,6 +20,10 @@ def watched(
 ) -> Any:
     """`function(*args, **kwargs)` under this thread's modes; what it calls inside is cast no further."""
     flags = modes.flags
+    if flags & VMAP and name in _APART:
+        from framework.func.vmap import sample_by_sample
+
+        function = functools.partial(sample_by_sample, function)
     if flags & AUTOCAST and policy is not None:
         args, kwargs = cast_arguments(name, policy, args, kwargs)
     modes.flags = flags & ~AUTOCAST

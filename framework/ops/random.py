@@ -93,7 +93,8 @@ def normal(
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """One with the probability each element gives, else zero."""
     draws = (generator or default_generator).uniform(input.numel(), np.float64).reshape(input.shape)
-    return finish((draws < input.numpy(force=True).astype(np.float64)).astype(input._data.dtype), input.device)
+    probability = (input.detach() if hasattr(input._data, "level") else input.detach().cpu())._data.astype(np.float64)
+    return finish((draws < probability).astype(input._data.dtype), input.device)
 
 
 def multinomial(
@@ -217,7 +218,11 @@ def _fill(input: Tensor, sample: Any, generator: Generator | None) -> Tensor:
     check_writable(input)
     kind = input._data.dtype
     draws = sample(generator or default_generator, input.numel(), kind.type if kind.kind in "fV" else np.float32)
-    array = np.asarray(draws).astype(kind, copy=False).reshape(input.shape)
+    array = draws.astype(kind, copy=False).reshape(input.shape)
+    if hasattr(array, "level") and not hasattr(input._data, "level"):
+        raise RuntimeError(
+            "vmap: Cannot ask for different inplace randomness on an unbatched tensor. Please use randomness='same'"
+        )
     input._data[...] = array if not input.is_cuda else Tensor._wrap(array).to(input.device)._data
     input._shared().version += 1
     if input._view is None:

@@ -104,7 +104,7 @@ def normalise(index: Any, ndim: int) -> tuple[Any, ...]:
                 item = item.astype(bool)
             if item.dtype.kind not in "iub":
                 raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-            if not item.ndim and item.dtype.kind != "b":
+            if not item.ndim and item.dtype.kind != "b" and not hasattr(item, "level"):
                 item = int(item)
         elif isinstance(item, list | range):
             item = np.asarray([each._data if isinstance(each, Tensor) else each for each in item])
@@ -132,7 +132,10 @@ def normalise(index: Any, ndim: int) -> tuple[Any, ...]:
 def is_basic(index: tuple[Any, ...]) -> bool:
     """Whether an index makes a view: no arrays and no booleans."""
     return not any(
-        isinstance(item, np.ndarray | bool | np.bool_) or hasattr(item, "__cuda_array_interface__") for item in index
+        isinstance(item, np.ndarray | bool | np.bool_)
+        or hasattr(item, "__cuda_array_interface__")
+        or hasattr(item, "level")
+        for item in index
     )
 
 
