@@ -183,8 +183,15 @@ def einsum(equation: str, *operands: Any) -> Any:
     return (_contracted if sums else _multiplied)(items, ",".join(terms) + "->" + right)
 
 
-_contracted = operation(autocast="lower")(_einsum)  # PyTorch's batched product
-_multiplied = operation(autocast="cuda:lower")(_einsum)
+@operation(autocast="lower")
+def _contracted(operands: Any, equation: str) -> Any:
+    """PyTorch's batched product."""
+    return _einsum(operands, equation)
+
+
+@operation(autocast="cuda:lower")
+def _multiplied(operands: Any, equation: str) -> Any:
+    return _einsum(operands, equation)
 
 
 def tril(input: Any, diagonal: int = 0) -> Any:

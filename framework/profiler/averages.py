@@ -133,7 +133,7 @@ def averaged(events: Iterable[Event], by_shape: bool, stack_depth: int, memory: 
         row = rows.get(key)
         if row is None:
             row = rows[key] = Summary(event.name, event.kind)
-            row.input_shapes = event.shapes if by_shape else []
+            row.input_shapes = _listed(event.shapes) if by_shape else []
             row.stack = lines
         _added(row, event, grouped=True)
     return Averages(list(rows.values()), memory, flops)
@@ -158,7 +158,7 @@ def _added(row: Summary, event: Event, grouped: bool = False) -> Summary:
         row.cpu_time_total += event.duration / 1000
         row.cpu_memory_usage += event.memory
     if not grouped:
-        row.input_shapes, row.stack = event.shapes, _lines(event.stack)
+        row.input_shapes, row.stack = _listed(event.shapes), _lines(event.stack)
         row.kind = "nested" if event.parent is not None and event.parent.kind != "span" else event.kind
     return row
 
@@ -168,6 +168,10 @@ def _inside_itself(event: Event) -> bool:
     while above is not None and above.name != event.name:
         above = above.parent
     return above is not None
+
+
+def _listed(shapes: Any) -> list[Any]:
+    return [_listed(item) if isinstance(item, list | tuple) else item for item in shapes]
 
 
 def _lines(stack: Stack) -> list[str]:

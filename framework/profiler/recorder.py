@@ -51,7 +51,7 @@ class Event:
         self.inside = self.memory = self.memory_inside = self.flops = 0
         self.sequence = -1
         self.shapes: list[Any] = []
-        self.types: list[str] = []
+        self.types: list[Any] = []
         self.stack: Stack = ()
         self.start = self.end = 0
 
@@ -204,22 +204,23 @@ class record_function:  # noqa: N801
         return wrapped
 
 
-def _shapes(values: Any) -> tuple[list[Any], list[str]]:
-    """Shapes and types of the tensors among the arguments; [] and the Python type of others."""
+def _shapes(values: Any) -> tuple[list[Any], list[Any]]:
+    """Shapes and types of the tensors among the arguments; () and the Python type of others."""
     shapes: list[Any] = []
-    types: list[str] = []
+    types: list[Any] = []
     for value in values:
-        array = getattr(value, "_data", value)
-        if hasattr(array, "dtype") and hasattr(array, "shape"):
-            shapes.append(list(array.shape))
-            types.append(str(array.dtype))
+        array = value._data if type(value) is Tensor else getattr(value, "_data", value)
+        kind = getattr(array, "dtype", None)
+        if kind is not None:
+            shapes.append(array.shape)
+            types.append(kind)
         elif isinstance(value, list | tuple) and value and hasattr(value[0], "dtype"):
             inner = _shapes(value)
             shapes.append(inner[0])
             types.append(inner[1][0])
         else:
-            shapes.append([])
-            types.append("" if value is None else type(value).__name__)
+            shapes.append(())
+            types.append(type(value))
     return shapes, types
 
 

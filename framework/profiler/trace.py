@@ -44,7 +44,7 @@ def _meta(process: int, thread: int, name: str, value: str) -> dict[str, Any]:
 def _complete(event: Event, process: int, recorder: Recorder) -> dict[str, Any]:
     details: dict[str, Any] = {}
     if event.shapes:
-        details |= {"Input Dims": event.shapes, "Input type": event.types}
+        details |= {"Input Dims": event.shapes, "Input type": [_type_name(kind) for kind in event.types]}
     if event.sequence >= 0:
         details["Sequence number"] = event.sequence
     if event.flops:
@@ -63,6 +63,10 @@ def _complete(event: Event, process: int, recorder: Recorder) -> dict[str, Any]:
         "dur": event.duration / 1000,
         "args": details,
     }
+
+
+def _type_name(kind: Any) -> str:
+    return "" if kind is type(None) else kind.__name__ if isinstance(kind, type) else str(kind)
 
 
 def _arrows(recorder: Recorder, process: int) -> list[dict[str, Any]]:

@@ -103,4 +103,6 @@ def _padded(input: Any, pad: Any, mode: str, value: float | None) -> Any:
     return (_pad_wide if wide else _pad)(input, tuple(pairs), mode, 0.0 if value is None else value)
 
 
-_pad_wide = operation(autocast="cpu:float32")(_pad)
+@operation(autocast="cpu:float32")
+def _pad_wide(input: Any, *rest: Any) -> Any:
+    return _pad(input, *rest)
