@@ -71,7 +71,8 @@ _PLACES = {
     "framework.ops.scan": "cumprod cummax cummin logcumsumexp diff trapezoid cumulative_trapezoid gradient",
     "framework.ops.sort": "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile",
     "framework.ops.counting": (
-        "searchsorted bucketize bincount histc histogram histogramdd unique unique_consecutive unravel_index"
+        "searchsorted bucketize bincount histc histogram histogramdd unique unique_consecutive unravel_index "
+        "hash_tensor"
     ),
     "framework.ops.statistics": (
         "nansum nanmean var_mean std_mean aminmax dist cdist pairwise_distance pdist cosine_similarity cov corrcoef"
@@ -80,7 +81,7 @@ _PLACES = {
     "framework.ops.decompositions": "matrix_exp",
     "framework.ops.solvers": ("det slogdet logdet inv cholesky_solve cholesky_inverse triangular_solve lu_unpack"),
     "framework.ops.matrices": ("matrix_power chain_matmul vdot inner tensordot kron ormqr geqrf addmv addr addbmm"),
-    "framework.ops.older_linalg": "svd svd_lowrank qr cholesky lu lu_solve",
+    "framework.ops.older_linalg": "svd svd_lowrank pca_lowrank qr cholesky lu lu_solve",
     "framework.ops.windows": "hann_window hamming_window blackman_window bartlett_window kaiser_window",
     "framework.ops.frames": "stft istft",
     "framework.ops.special": "lgamma digamma polygamma mvlgamma igamma igammac erfc erfinv xlogy logit sinc",

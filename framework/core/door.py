@@ -27,6 +27,7 @@ _NAMES: dict[str, Any] = {
     "_modes": modes, "_new": object.__new__, "_Node": Node, "_Cell": Cell, "_next": next, "_sequence": sequence,
     "_hush": hush, "_restore": restore, "_SILENT": SILENT, "_NOTHING": {}, "_NUMBERS": frozenset((float, int)),
     "_WEAK": frozenset(np.dtype(name) for name in ("float16", "float32", "float64", "complex64", "complex128")),
+    "_WIDE": frozenset(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128")),
     "_FLOATS": frozenset(dtype for dtype, category in CATEGORY.items() if category >= FLOATING),
 }  # fmt: skip
 _UNUSUAL = ~(GRAD | INFERENCE)
@@ -174,11 +175,11 @@ def _body(record: Any) -> str:
                 f"    _e{number} = {tensor}._edge",
                 f"    _d{1 - number} = {other}",
                 f"    _e{1 - number} = None",
-                f"    if type(_d{number}) is not _ndarray or _d{number}.dtype not in _WEAK:",
+                f"    if type(_d{number}) is not _ndarray or _d{number}.dtype not in {_weak(record)}:",
                 "        <general>",
             ]
         lines += [
-            f"elif type({second}) is _ndarray and type({first}) in _NUMBERS and {second}.dtype in _WEAK:",
+            f"elif type({second}) is _ndarray and type({first}) in _NUMBERS and {second}.dtype in {_weak(record)}:",
             *_indent(_compute(record, list(inputs)), 1),
             "    return _result",
         ]
@@ -194,7 +195,9 @@ def _served(record: Any, arrays: list[str]) -> str:
         test = f"type({array}) is _ndarray" + f" and {array}.dtype is {arrays[0]}.dtype" * like
         tests.append(f"({array} is None or {test})" if name in record.optional else test)
     if record.kind == "float" or (record.ufunc is not None and record.kind != "bool"):
-        tests.append(f"{arrays[0]}.dtype in _FLOATS")
+        tests.append(f"{arrays[0]}.dtype in {'_WIDE' if record.wide else '_FLOATS'}")
+    elif record.wide:  # half precision is converted by the general way
+        tests.append(f"{arrays[0]}.itemsize != 2")
     return " and ".join(tests)
 
 
@@ -202,11 +205,16 @@ def _takes_numbers(record: Any) -> bool:
     return record.kind is not None and len(record.inputs) == 2 and not record.optional
 
 
+def _weak(record: Any) -> str:
+    """The types that stay what they are beside a Python number."""
+    return "_WIDE" if record.wide else "_WEAK"
+
+
 def _raw(record: Any) -> list[str]:
     """On arrays."""
     served = _served(record, list(record.inputs))
     if _takes_numbers(record):
-        served += f" or type({record.inputs[1]}) in _NUMBERS and {record.inputs[0]}.dtype in _WEAK"
+        served += f" or type({record.inputs[1]}) in _NUMBERS and {record.inputs[0]}.dtype in {_weak(record)}"
     return [
         f"if {served}:",
         *_indent(_compute(record, list(record.inputs)), 1),

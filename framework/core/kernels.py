@@ -11,6 +11,16 @@ def resolve(record: Any, xp: Any) -> Callable[..., Any]:
     """A backend's kernel in front of the reference, or the reference alone."""
     if hasattr(xp, "kernel_of"):  # a transformation (vmap) has a rule for every op instead of arrays of its own
         return xp.kernel_of(record)
+    kernel = _narrow(record, xp)
+    if not record.wide:
+        return kernel
+    from framework.core.half import wide_kernel
+
+    return wide_kernel(kernel, record.slots)
+
+
+def _narrow(record: Any, xp: Any) -> Callable[..., Any]:
+    """The kernel for arrays of the types that it is given."""
     forward = record.forward
 
     def reference(*values: Any) -> Any:

@@ -17,6 +17,7 @@ Rules call public ops. On raw arrays those compute and record nothing, which mak
 (`create_graph=True`) the same rule is recorded, so that one rule serves every order.
 """
 
+import copy
 import functools
 import typing
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def op(
     method: bool = True,
     aliases: str = "",
     autocast: str | None = None,
+    wide: bool | None = None,
 ) -> Any:
     """Make a record of a forward function and return its public function.
 
@@ -71,13 +73,16 @@ def op(
     (they meet, the result is boolean) or None (types are the forward's affair). `ufunc`: the NumPy ufunc that is
     the whole forward when no attribute is given. `view`: the result shares the first input's memory. `inplace`:
     a twin `name_` exists. `method`: it is a Tensor method too. `aliases`: other public names.
-    `autocast`: its class in `framework.autocast` regions; see `core.autocast`.
+    `autocast`: its class in `framework.autocast` regions; see `core.autocast`. `wide`: half precision is computed in
+    float32 and rounded once (the default for kind "float").
     """
     if forward is None:
         return functools.partial(
-            op, kind=kind, ufunc=ufunc, view=view, inplace=inplace, method=method, aliases=aliases, autocast=autocast
-        )
-    record = Op(forward, kind, ufunc, view, inplace, method, tuple(aliases.split()), autocast)
+            op, kind=kind, ufunc=ufunc, view=view, inplace=inplace, method=method, aliases=aliases, autocast=autocast,
+            wide=wide,
+        )  # fmt: skip
+    is_wide = kind == "float" if wide is None else wide
+    record = Op(forward, kind, ufunc, view, inplace, method, tuple(aliases.split()), autocast, is_wide)
     TABLE[record.name] = record
     return record.public
 
@@ -95,6 +100,7 @@ class Op:
         method: bool,
         aliases: tuple[str, ...],
         autocast: str | None,
+        wide: bool,
     ) -> None:
         self.name = forward.__name__
         self.forward = forward
@@ -104,6 +110,7 @@ class Op:
         self.method = method
         self.aliases = aliases
         self.autocast = None if autocast is None else Policy(autocast)
+        self.wide = wide
         code = forward.__code__
         self.params = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
         self.positional = code.co_argcount - 1
@@ -144,6 +151,15 @@ class Op:
             return rule
 
         return register
+
+    @functools.cached_property
+    def half(self) -> "Op":
+        """This record with rules that compute in float32; the engine rounds the gradients to the inputs' type."""
+        record = copy.copy(self)
+        record.rules = {name: rule.widened() for name, rule in self.rules.items()}
+        record.joint = self.joint.widened() if self.joint is not None else None
+        record.derivative = lambda node, g: record.pull(node, [g], False, None)[::-1]
+        return record
 
     # -- kernels ------------------------------------------------------------------------------------------------
 
@@ -291,7 +307,7 @@ class Op:
     def record(self, edges: tuple[Any, ...], values: list[Any], tensors: list[Any], outputs: list[Any]) -> Node:
         """A node that remembers what the rules of the wanted gradients name, and nothing else."""
         node = _new(PackedNode if modes.flags & PACKING else Node)
-        node.op = self
+        node.op = self.half if self.wide and outputs[0]._data.itemsize == 2 else self
         node.edges = edges
         node.meta = tuple((output._data.shape, output._data.dtype) for output in outputs)
         node.attrs = values_of_attributes(self, values)

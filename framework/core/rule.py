@@ -1,5 +1,6 @@
 """Derivative rules: formulas whose arguments are looked up by name in what a node saved."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,13 @@ class Rule:
             known = name in record.params or name in self.saved_names or name == "needs"
             if not known and not (name.endswith("_shape") and name[:-6] in record.inputs):
                 raise TypeError(f"the derivative of {record.name} names '{name}', which the op does not have")
+        self.wide = False
+
+    def widened(self) -> "Rule":
+        """The same rule on float32, for arrays in half precision."""
+        rule = copy.copy(self)
+        rule.wide = True
+        return rule
 
     def __call__(self, node: Node, g: Any, needs: tuple[bool, ...], create_graph: bool) -> Any:
         saved = node.saved
@@ -35,6 +43,10 @@ class Rule:
                 arguments.append(_input_shape(node, name[:-6]))
             else:
                 arguments.append(node.attrs[name])
+        if self.wide:
+            from framework.core.half import widened
+
+            g, *arguments = (widened(each) for each in (g, *arguments))
         return self.function(g, *arguments)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import framework
 from framework.core.autocast import operation
+from framework.core.half import in_float32
 from framework.core.tensor import Tensor
 from framework.ops import norm as norms
 from framework.ops.activation import celu as celu
@@ -174,12 +175,14 @@ def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
 
 
 @operation(autocast="cuda:widest")
+@in_float32
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_k x2 + b_k for every k: (..., I) and (..., J) with weight (K, I, J) give (..., K)."""
     result = framework.einsum("...i,kij,...j->...k", input1, weight, input2)
     return result if bias is None else result + bias
 
 
+@in_float32
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """x / max(||x||_p, eps) along `dim`."""
     result = input / input.norm(p, dim, True).clamp(min=eps)

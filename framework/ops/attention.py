@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import in_float32
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
@@ -65,6 +66,7 @@ def softmin(input: Any, dim: int, dtype: Any = None) -> Any:
 
 
 @operation(autocast="lower")
+@in_float32
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

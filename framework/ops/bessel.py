@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.special import evaluate
@@ -157,8 +155,7 @@ def airy_ai(xp: Any, input: Array) -> Array:
     """Airy's function Ai."""
     from framework.ops.elementwise.transcendental import scipy_special
 
-    wide = input.astype(np.float32) if input.dtype.itemsize == 2 else input
-    return xp.asarray(scipy_special(xp).airy(wide)[0]).astype(input.dtype)
+    return xp.asarray(scipy_special(xp).airy(input)[0]).astype(input.dtype)
 
 
 # -- orthogonal polynomials --------------------------------------------------------------------------------------------

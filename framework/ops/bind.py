@@ -119,6 +119,8 @@ def _bind() -> None:
     for name, function in (
         ("div_", elementwise.div),
         ("cumsum_", reduce.cumsum),
+        ("addmm_", linalg.addmm),
+        ("baddbmm_", linalg.baddbmm),
         ("addmv_", matrices.addmv),
         ("addr_", matrices.addr),
         ("addbmm_", matrices.addbmm),

@@ -16,9 +16,7 @@ _PARTS = {np.dtype(np.complex64): np.float32, np.dtype(np.complex128): np.float6
 def complex(xp: Any, real: Array, imag: Array) -> Array:
     """`real + 1j * imag` of two tensors of one floating type, float32 or float64."""
     if real.dtype not in _PAIRS or imag.dtype not in _PAIRS:
-        raise RuntimeError(
-            f"Expected both inputs to be Half, Float or Double tensors but got {real.dtype} and {imag.dtype}"
-        )
+        raise RuntimeError(f"Expected both inputs to be Float or Double tensors but got {real.dtype} and {imag.dtype}")
     if real.dtype != imag.dtype:
         raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar type {imag.dtype} for 'imag'")
     result = xp.empty(np.broadcast_shapes(real.shape, imag.shape), _PAIRS[real.dtype])

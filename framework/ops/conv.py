@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import half_type, rounded, widened
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.shape import pad as pad_border
@@ -18,7 +19,7 @@ from framework.ops.shape import reshape, squeeze, unsqueeze
 Sizes = tuple[int, ...]
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def conv(
     xp: Any,
     input: Array,
@@ -53,7 +54,7 @@ def _(g: Any, input: Any, weight: Any, needs: Any, stride: Any, padding: Any, di
     )
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def conv_grad_input(
     xp: Any,
     grad: Array,
@@ -94,7 +95,7 @@ def _(
     )
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def conv_grad_weight(
     xp: Any,
     grad: Array,
@@ -264,9 +265,12 @@ def convolve_transposed(
             f"Given input size per channel: {tuple(source.shape[2:])}. Calculated output size per channel: {size}. "
             "Output size is too small"
         )
+    kind = half_type(source) if bias is not None else None  # the sum is rounded once
+    if kind is not None:
+        source, weight, bias = widened(source), widened(weight), widened(bias)
     result = conv_grad_input(source, weight, size, steps, borders, spreads, groups)
     if bias is not None:
-        result = e.add(result, reshape(bias, 1, -1, *(1,) * rank))
+        result = rounded(e.add(result, reshape(bias, 1, -1, *(1,) * rank)), kind)
     return result if batched else squeeze(result, 0)
 
 

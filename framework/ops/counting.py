@@ -1,5 +1,6 @@
 """Counting: distinct values, places among boundaries, histograms."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
+from framework.ops.reduce import _axes
 from framework.ops.scan import like
 
 
@@ -209,7 +211,8 @@ def unique_consecutive(
     """The values without their immediate repetitions, and on demand the inverse and the counts."""
     array = input._data
     axis = None if dim is None else check_dim(dim, input.ndim)
-    rows = array.reshape(-1, 1) if axis is None else np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+    flat = np.moveaxis(array.reshape(-1, 1) if axis is None else array, axis or 0, 0)
+    rows = flat.reshape(len(flat), math.prod(flat.shape[1:]))
     starts = np.ones(len(rows), bool)
     starts[1:] = (rows[1:] != rows[:-1]).any(1)
     places = np.flatnonzero(starts)
@@ -227,3 +230,16 @@ def _unique_result(values: Any, inverse: Any, counts: Any, with_inverse: bool, w
     if with_counts:
         result.append(like(counts.astype(np.int64), source))
     return result[0] if len(result) == 1 else tuple(result)
+
+
+@op(method=False)
+def hash_tensor(
+    xp: Any, input: Array, dim: int | tuple[int, ...] | None = None, *, keepdim: bool = False, mode: int = 0
+) -> Array:
+    """The exclusive or (`mode` 0) over `dim` of the elements' bits as 64-bit numbers, uint64."""
+    if mode != 0:
+        raise RuntimeError(f"hash_tensor: mode must be 0 (exclusive or), got {mode}")
+    if input.dtype.kind == "c":
+        raise RuntimeError("hash_tensor does not support complex tensors")
+    wide = input.astype(np.float64 if CATEGORY[input.dtype] == FLOATING else np.int64)
+    return xp.bitwise_xor.reduce(wide.view(np.uint64), axis=_axes(dim, input.ndim), keepdims=keepdim)

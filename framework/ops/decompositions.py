@@ -56,7 +56,7 @@ def on_diagonal(values: Any) -> Any:
     return e.where(identity, unsqueeze(values, -1), 0)
 
 
-def check_matrix(name: str, A: Any, square: bool = False, argument: str = "A") -> None:
+def check_matrix(name: str, A: Any, square: bool = False, argument: str = "A", half: bool = False) -> None:
     """RuntimeError for what is not a batch of (square) floating-point matrices."""
     if A.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor {argument} must have at least 2 dimensions.")
@@ -66,7 +66,7 @@ def check_matrix(name: str, A: Any, square: bool = False, argument: str = "A") -
             f"{A.shape[-2]} by {A.shape[-1]} matrices"
         )
     kind = getattr(A, "_data", A).dtype
-    if CATEGORY[kind] < FLOATING or kind.itemsize == 2:
+    if CATEGORY[kind] < FLOATING or (kind.itemsize == 2 and not half):
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {FROM_NUMPY[kind].name}")
 
 
@@ -339,12 +339,13 @@ def _skew(matrix: Any) -> Any:
 # -- the matrix exponential --------------------------------------------------------------------------------------------
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def _matrix_exp(xp: Any, input: Array) -> Array:
     """The exponential of square matrices."""
     import scipy.linalg
 
-    return scipy.linalg.expm(input).astype(input.dtype) if input.size else input.copy()
+    wide = np.complex128 if input.dtype.kind == "c" else np.float64  # squaring doubles the error each time
+    return scipy.linalg.expm(input.astype(wide)).astype(input.dtype) if input.size else input.copy()
 
 
 @_matrix_exp.vjp("input")
@@ -359,7 +360,7 @@ def _(g: Any, input: Any) -> Any:
 
 def matrix_exp(A: Any) -> Any:
     """The sum of `A**k / k!` over all k, for square matrices."""
-    check_matrix("linalg.matrix_exp", A, True)
+    check_matrix("linalg.matrix_exp", A, True, half=True)
     return _matrix_exp(A)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.half import half_type, rounded, widened
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.constants import zeros
@@ -50,22 +51,38 @@ def embedding_bag(
     if max_norm is not None:
         renorm_rows(weight, index, max_norm, norm_type)
     present = np.ones(index.shape, bool) if padding_idx is None else index != padding_idx
+    return _pooled(weight, index, bag_of, count, present, mode, per_sample_weights, scale_grad_by_freq)
+
+
+def _pooled(
+    weight: Any,
+    index: Any,
+    bag_of: Any,
+    count: int,
+    present: Any,
+    mode: str,
+    per_sample_weights: Any,
+    scale_grad_by_freq: bool,
+) -> Any:
+    """One row for each bag of the entries that are present."""
+    kind = half_type(weight)
     flat = Tensor._wrap(index)
-    rows = embedding(flat, _scaled_by_frequency(weight, index) if scale_grad_by_freq else weight)
+    rows = widened(embedding(flat, _scaled_by_frequency(weight, index) if scale_grad_by_freq else weight))
     if not present.all():
         rows = e.where(Tensor._wrap(present[:, None]), rows, 0 * rows)
     if per_sample_weights is not None:
-        rows = e.mul(rows, unsqueeze(reshape(per_sample_weights, -1), 1))
-    start = zeros(count, weight.shape[1], dtype=weight.dtype)
+        rows = e.mul(rows, unsqueeze(reshape(widened(per_sample_weights), -1), 1))
+    start = zeros(count, weight.shape[1], dtype=rows.dtype)
     if mode == "max":
         kept = np.nonzero(present)[0]
         places = expand(unsqueeze(Tensor._wrap(bag_of[kept]), 1), (len(kept), weight.shape[1]))
-        return scatter_reduce(start, 0, places, rows[kept], "amax", include_self=False)
+        return rounded(scatter_reduce(start, 0, places, rows[kept], "amax", include_self=False), kind)
     sums = index_add(start, 0, Tensor._wrap(bag_of), rows)
     if mode == "sum":
-        return sums
+        return rounded(sums, kind)
     sizes = np.bincount(bag_of[present], minlength=count)
-    return e.true_divide(sums, Tensor._wrap(np.maximum(sizes, 1).astype(weight._data.dtype)[:, None]))
+    counts = np.maximum(sizes, 1).astype(rows._data.dtype)
+    return rounded(e.true_divide(sums, Tensor._wrap(counts[:, None])), kind)
 
 
 def renorm_rows(weight: Any, index: Any, max_norm: float, norm_type: float) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import in_float32
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.index import gather
@@ -49,6 +50,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
 
 
 @operation(autocast="cpu:float32 cuda:widest")
+@in_float32  # places in half precision would be off by whole elements
 def grid_sample(
     input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
 ) -> Any:
@@ -85,8 +87,8 @@ def grid_sample(
         return _bicubic(input, places, padding_mode, corners)
     places = [_inside(place, length, padding_mode, corners) for place, length in zip(places, lengths)]
     if mode == "nearest":
-        rounded = [np.rint(_values(place)) for place in places]
-        return e.add(_picked(input, rounded), _no_influence(grid))
+        nearest = [np.rint(_values(place)) for place in places]
+        return e.add(_picked(input, nearest), _no_influence(grid))
     lows = [np.floor(_values(place)) for place in places]
     total: Any = 0
     for corner in np.ndindex(*(2,) * rank):

@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.dtype import CATEGORY, FLOATING
+from framework.core.half import in_float32
 from framework.core.op import Array, Arrays, op
 from framework.ops import elementwise as e
 from framework.ops.shape import diagonal, expand, reshape, squeeze, transpose, unsqueeze
 
 
-@op(method=False, kind="promote")
+@op(method=False, kind="promote", wide=True)
 def _matmul(xp: Any, input: Array, other: Array) -> Array:
     """Matrix product over the last two dimensions, broadcasting the others."""
-    if input.dtype.kind == "V" or input.dtype == np.float16:
-        return xp.matmul(input.astype(np.float32), other.astype(np.float32)).astype(input.dtype)
     return xp.matmul(input, other)
 
 
@@ -89,6 +89,7 @@ def outer(input: Any, vec2: Any) -> Any:
 
 
 @operation(autocast="lower")
+@in_float32
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * mat1 @ mat2`."""
     product = mm(mat1, mat2)
@@ -97,8 +98,11 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
 
 
 @operation(autocast="lower")
+@in_float32
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """`beta * input + alpha * batch1 @ batch2`, in batches."""
+    """`beta * input + alpha * batch1 @ batch2`, in batches; integers take the integer parts of the factors."""
+    if CATEGORY[getattr(batch1, "_data", batch1).dtype] < FLOATING:
+        beta, alpha = int(beta), int(alpha)
     product = bmm(batch1, batch2)
     product = product if alpha == 1 else e.mul(product, alpha)
     return e.add(input if beta == 1 else e.mul(input, beta), product)
@@ -119,11 +123,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return reshape(result, *input.shape[:-1], weight.shape[0]) if input.ndim > 2 else result
 
 
-@op(method=False, kind="promote")
+@op(method=False, kind="promote", wide=True)
 def _einsum(xp: Any, operands: Arrays, equation: str) -> Array:
     """Einstein's summation."""
-    if operands[0].dtype.kind == "V":  # bfloat16, which NumPy's einsum does not know
-        return xp.einsum(equation, *(each.astype(np.float32) for each in operands)).astype(operands[0].dtype)
     return xp.asarray(xp.einsum(equation, *operands))
 
 

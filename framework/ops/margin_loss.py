@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import in_float32
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.activation import logsigmoid
@@ -36,6 +37,7 @@ def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, reduction
 
 
 @operation(autocast="float32")
+@in_float32
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
     """log(1 + exp(-target input))."""
     return reduced(e.log1p(e.exp(e.mul(e.neg(target), input))), reduction)

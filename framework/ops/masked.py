@@ -118,7 +118,7 @@ def var(
     apart = e.sub(input, centre)
     total = sum(e.mul(apart, e.conj(apart)), dim, keepdim=keepdim, dtype=dtype, mask=mask)
     count = e.clamp_min(e.sub(_count(input, dim, keepdim, mask), correction), 0)
-    return e.true_divide(e.real(total), count)
+    return e.true_divide(total, count)
 
 
 def std(input: Any, dim: Dims = None, unbiased: bool | None = None, **how: Any) -> Any:

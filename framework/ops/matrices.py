@@ -8,6 +8,7 @@ import numpy as np
 
 from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
+from framework.core.half import in_float32
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
@@ -391,6 +392,7 @@ def geqrf(input: Any) -> tuple[Any, Any]:
 
 
 @operation(autocast="cuda:lower")
+@in_float32
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * mat @ vec`."""
     from framework.ops.linalg import mv
@@ -399,6 +401,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> A
 
 
 @operation(autocast="cuda:lower")
+@in_float32
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha * outer(vec1, vec2)`."""
     from framework.ops.linalg import outer
@@ -407,6 +410,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
 
 
 @operation(autocast="lower")
+@in_float32
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """`beta * input + alpha *` the sum of the products of two batches of matrices."""
     from framework.ops.linalg import bmm
@@ -417,7 +421,9 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 def _added(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     if CATEGORY[input._data.dtype] < FLOATING:  # whole numbers stay whole
         beta, alpha = int(beta), int(alpha)
+    is_bool = input._data.dtype == product._data.dtype == np.bool_
     product = product if alpha == 1 else e.mul(product, alpha)
     if beta == 0:  # not even a NaN of the input counts
         return expand(product, np.broadcast_shapes(tuple(input.shape), tuple(product.shape)))
-    return e.add(input if beta == 1 else e.mul(input, beta), product)
+    result = e.add(input if beta == 1 else e.mul(input, beta), product)
+    return e.to_dtype(result, np.bool_) if is_bool else result

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import half_type, in_float32, rounded, widened
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.reduce import mean
@@ -163,6 +164,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
 
 @operation(autocast="cuda:float32")
+@in_float32
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Normalise over the last dimensions, whose shape is `normalized_shape` (Ba et al. 2016)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -180,6 +182,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
 
 @operation(autocast="cuda:float32")
+@in_float32
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """Divide by the root mean square over the last dimensions (Zhang and Sennrich 2019)."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
@@ -197,6 +200,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     return y if weight is None else e.mul(y, weight)
 
 
+@in_float32
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
     """Divide (N, C, *) by (k + alpha mean(x^2))^beta over `size` neighbouring channels (Krizhevsky et al. 2012)."""
     from framework.ops.pool import avg_pool1d
@@ -230,6 +234,7 @@ def batch_norm(
         raise ValueError(f"batch_norm needs an input (N, C, *), got input size {list(input.shape)}")
     axes = (0, *range(2, input.ndim))
     row = (1, -1, *(1,) * (input.ndim - 2))
+    kind, input = half_type(input), widened(input)
     if training:
         size = math.prod(input.shape) // input.shape[1]
         if size == 1:
@@ -249,10 +254,10 @@ def batch_norm(
         spread = reshape(running_var, *row)
     y = e.mul(centred, e.rsqrt(e.add(spread, eps)))
     y = y if weight is None else e.mul(y, reshape(weight, *row))
-    return y if bias is None else e.add(y, reshape(bias, *row))
+    return rounded(y if bias is None else e.add(y, reshape(bias, *row)), kind)
 
 
 def _track(running: Any, value: Any, momentum: float) -> None:
     """The exponential moving average of a statistic, in place."""
-    running._data[...] += momentum * (value._data - running._data)
+    running._data[...] = running._data + momentum * (value._data - running._data)
     running._shared().version += 1

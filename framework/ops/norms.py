@@ -8,7 +8,7 @@ from framework.core.dtype import CATEGORY, FLOATING, as_dtype
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
-from framework.ops.reduce import _axes, _in_float, _restore, amax, amin
+from framework.ops.reduce import _axes, _restore, amax, amin
 from framework.ops.reduce import sum as sum_
 
 Dims = int | tuple[int, ...] | list[int] | None
@@ -43,17 +43,17 @@ def vector_norm(
     return result if out is None else out.copy_(result)
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def _vector_norm(xp: Any, input: Array, ord: float, dim: Dims, keepdim: bool) -> Array:
     """The norm of a finite order; its gradient where a vector is zero is zero."""
     axis = _axes(dim, input.ndim)
     if ord == 0.0:
         return xp.asarray((input != 0).sum(axis, keepdims=keepdim)).astype(input.real.dtype)
     if ord == 2.0:
-        return _in_float(xp, input, lambda x: xp.sqrt((xp.abs(x) ** 2).sum(axis, keepdims=keepdim)))
+        return xp.sqrt((xp.abs(input) ** 2).sum(axis, keepdims=keepdim))
     if ord == 1.0:
-        return _in_float(xp, input, lambda x: xp.abs(x).sum(axis, keepdims=keepdim))
-    return _in_float(xp, input, lambda x: (xp.abs(x) ** ord).sum(axis, keepdims=keepdim) ** (1 / ord))
+        return xp.abs(input).sum(axis, keepdims=keepdim)
+    return (xp.abs(input) ** ord).sum(axis, keepdims=keepdim) ** (1 / ord)
 
 
 @_vector_norm.vjp("input")

@@ -9,6 +9,7 @@ from framework.ops import decompositions, solvers
 from framework.ops import elementwise as e
 from framework.ops.decompositions import adjoint, check_matrix
 from framework.ops.linalg import matmul
+from framework.ops.reduce import mean
 from framework.ops.scan import like
 
 
@@ -52,6 +53,20 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
     U, S, Vh = decompositions.svd(matmul(adjoint(basis), source), False)
     U, V = matmul(basis, U), adjoint(Vh)
     return SVD(V, S, U) if wide else SVD(U, S, V)
+
+
+def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> SVD:
+    """Principal components of samples in rows (*, m, n): `svd_lowrank` of A less the mean of its rows.
+
+    The columns of V are the directions, S**2 / (m - 1) their variances; `q` is at most min(m, n), 6 if that is more.
+    """
+    least = min(A.shape[-2:])
+    rank = min(6, least) if q is None else q
+    if not 0 <= rank <= least:
+        raise ValueError(f"q(={q}) must be non-negative integer and not greater than min(m, n)={least}")
+    if niter < 0:
+        raise ValueError(f"niter(={niter}) must be non-negative integer")
+    return svd_lowrank(e.sub(A, mean(A, -2, True)) if center else A, rank, niter)
 
 
 @operation(autocast="cpu:float32")

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import in_float32
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes, as_sizes
 from framework.ops.linalg import matmul
-from framework.ops.reduce import _in_float
+from framework.ops.scan import like
 from framework.ops.shape import movedim, squeeze, unsqueeze
 
 
@@ -149,23 +150,19 @@ def max_pool3d(
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def window_sum(xp: Any, input: Array, axis: int, starts: Sizes, stops: Sizes) -> Array:
     """Sums over the parts `starts[i]:stops[i]` of one dimension, which becomes len(starts) long."""
-
-    def sums(x: Any) -> Any:
-        result = xp.zeros_like(x, shape=(*x.shape[:axis], len(starts), *x.shape[axis + 1 :]))
-        source, total = xp.moveaxis(x, axis, 0), xp.moveaxis(result, axis, 0)
-        taps = _taps(starts, stops)
-        if taps is None:
-            for row, (first, last) in enumerate(zip(starts, stops)):
-                total[row] = source[first:last].sum(0)
-        else:
-            for part in taps:
-                total += source[part]
-        return result
-
-    return _in_float(xp, input, sums)
+    result = xp.zeros_like(input, shape=(*input.shape[:axis], len(starts), *input.shape[axis + 1 :]))
+    source, total = xp.moveaxis(input, axis, 0), xp.moveaxis(result, axis, 0)
+    taps = _taps(starts, stops)
+    if taps is None:
+        for row, (first, last) in enumerate(zip(starts, stops)):
+            total[row] = source[first:last].sum(0)
+    else:
+        for part in taps:
+            total += source[part]
+    return result
 
 
 @window_sum.vjp("input")
@@ -173,23 +170,19 @@ def _(g: Any, axis: Any, starts: Any, stops: Any, input_shape: Any) -> Any:
     return window_spread(g, axis, starts, stops, input_shape[axis])
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def window_spread(xp: Any, g: Array, axis: int, starts: Sizes, stops: Sizes, length: int) -> Array:
     """The transpose of `window_sum`: each entry of one dimension added to its part of `length` places."""
-
-    def spread(x: Any) -> Any:
-        result = xp.zeros_like(x, shape=(*x.shape[:axis], length, *x.shape[axis + 1 :]))
-        source, places = xp.moveaxis(x, axis, 0), xp.moveaxis(result, axis, 0)
-        taps = _taps(starts, stops)
-        if taps is None:
-            for row, (first, last) in enumerate(zip(starts, stops)):
-                places[first:last] += source[row]
-        else:
-            for part in taps:
-                places[part] += source
-        return result
-
-    return _in_float(xp, g, spread)
+    result = xp.zeros_like(g, shape=(*g.shape[:axis], length, *g.shape[axis + 1 :]))
+    source, places = xp.moveaxis(g, axis, 0), xp.moveaxis(result, axis, 0)
+    taps = _taps(starts, stops)
+    if taps is None:
+        for row, (first, last) in enumerate(zip(starts, stops)):
+            places[first:last] += source[row]
+    else:
+        for part in taps:
+            places[part] += source
+    return result
 
 
 @window_spread.vjp("g")
@@ -207,6 +200,7 @@ def _taps(starts: Sizes, stops: Sizes) -> list[slice] | None:
     return [slice(starts[0] + k, starts[-1] + k + 1, step) for k in range(width)]
 
 
+@in_float32
 def _avg_pool(
     rank: int,
     input: Any,
@@ -232,14 +226,19 @@ def _avg_pool(
         raise RuntimeError("divisor must be not zero")
     size = tuple(result.shape[2:])
     out_size = pooled_size(size, kernel, steps, borders, (1,) * rank, ceil_mode)
+    is_whole = getattr(result, "_data", result).dtype.kind in "iu"
+    sums = bool(divisor_override) or is_whole  # the division comes last
+    counts = np.ones((1,) * rank, np.int64)
     for axis in range(rank):
         firsts = [row * steps[axis] - borders[axis] for row in range(out_size[axis])]
         lasts = [min(first + kernel[axis], size[axis] + borders[axis]) for first in firsts]
         starts = tuple(max(first, 0) for first in firsts)
         stops = tuple(min(last, size[axis]) for last in lasts)
-        counts = [1] if divisor_override else np.subtract(*((lasts, firsts) if count_include_pad else (stops, starts)))
-        result = _window_mean(result, axis + 2, starts, stops, counts)
-    if divisor_override:
+        lengths = np.subtract(*((lasts, firsts) if count_include_pad else (stops, starts)))
+        result = _window_mean(result, axis + 2, starts, stops, [1] if sums else lengths)
+        counts = counts * lengths.reshape([-1 if place == axis else 1 for place in range(rank)])
+    if is_whole:  # integers are divided as integers
+        divisor: Any = divisor_override or like(counts, result)
         result = e.true_divide(result, divisor_override)
     return result if is_batched else squeeze(result, 0)
 
@@ -285,6 +284,7 @@ def avg_pool3d(
     return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@in_float32
 def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
     is_batched, result = batched(f"adaptive_avg_pool{rank}d", rank, input)
     wanted: Any = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)

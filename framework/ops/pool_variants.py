@@ -24,7 +24,8 @@ def adaptive_max(xp: Any, input: Array, size: Sizes) -> tuple[Array, Array]:
     flat = xp.arange(math.prod(lengths), dtype=np.int64).reshape(lengths)
     for cell in np.ndindex(*size):
         part = tuple(slice(i * n // m, -(-(i + 1) * n // m)) for i, n, m in zip(cell, lengths, size))
-        window = input[(slice(None), slice(None), *part)].reshape(*input.shape[:2], -1)
+        window = input[(slice(None), slice(None), *part)]
+        window = window.reshape(*input.shape[:2], math.prod(window.shape[2:]))
         places = window.argmax(2)
         best[(slice(None), slice(None), *cell)] = xp.take_along_axis(window, places[..., None], 2)[..., 0]
         where[(slice(None), slice(None), *cell)] = flat[part].reshape(-1)[places]
@@ -35,16 +36,20 @@ def adaptive_max(xp: Any, input: Array, size: Sizes) -> tuple[Array, Array]:
 def fractional_max(xp: Any, input: Array, starts: tuple[Any, ...], kernel: Sizes) -> tuple[Array, Array]:
     """The largest value in windows that begin at `starts` (one (N, C, out) array a dimension), and its position."""
     lengths = input.shape[2:]
-    rows = input.reshape(*input.shape[:2], -1)
+    rows = input.reshape(*input.shape[:2], math.prod(input.shape[2:]))
     rank = len(kernel)
     best = where = None
     for tap in np.ndindex(*kernel):
         flat: Any = 0
         for axis, (first, place, length) in enumerate(zip(starts, tap, lengths)):
-            column = (first + place).reshape(*first.shape[:2], *(-1 if n == axis else 1 for n in range(rank)))
+            column = (first + place).reshape(
+                *first.shape[:2], *(first.shape[-1] if n == axis else 1 for n in range(rank))
+            )
             flat = flat * length + column
         flat = np.broadcast_to(flat, (*input.shape[:2], *(first.shape[2] for first in starts)))
-        values = xp.take_along_axis(rows, flat.reshape(*input.shape[:2], -1), 2).reshape(flat.shape)
+        values = xp.take_along_axis(rows, flat.reshape(*input.shape[:2], math.prod(flat.shape[2:])), 2).reshape(
+            flat.shape
+        )
         if best is None:
             best, where = values, flat.copy()
             continue

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.dtype import as_dtype, get_default_dtype
+from framework.core.layout import strided
 from framework.core.random import Generator, default_generator
 from framework.core.tensor import Tensor
 from framework.core.views import check_writable
@@ -14,14 +15,24 @@ from framework.ops.shape import sizes
 
 
 def rand(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = strided,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
     return _draw(lambda stream, count, kind: stream.uniform(count, kind), size, generator, dtype, device, requires_grad)
 
 
 def randn(
-    *size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    layout: Any = strided,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal numbers."""
     return _draw(lambda stream, count, kind: stream.normal(count, kind), size, generator, dtype, device, requires_grad)
@@ -50,7 +61,9 @@ def randint(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = strided,
     device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Integers in [low, high), or [0, low) when only one bound is given."""
     if size is None:
@@ -60,10 +73,12 @@ def randint(
     shape = sizes((size,))
     numbers = (generator or default_generator).integers(low, high, math.prod(shape)).reshape(shape)
     kind = np.dtype(np.int64) if dtype is None else as_dtype(dtype).numpy_dtype
-    return finish(numbers.astype(kind, copy=False), device)
+    return finish(numbers.astype(kind, copy=False), device, requires_grad)
 
 
-def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, layout: Any = strided, device: Any = None
+) -> Tensor:
     """A random order of `range(n)`."""
     order = (generator or default_generator).permutation(n)
     return finish(order if dtype is None else order.astype(as_dtype(dtype).numpy_dtype), device)
@@ -76,6 +91,7 @@ def normal(
     *,
     generator: Generator | None = None,
     dtype: Any = None,
+    layout: Any = strided,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
@@ -196,7 +212,6 @@ def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: 
 def _like(sample: Any, input: Tensor, options: dict[str, Any]) -> Tensor:
     how = {"dtype": input.dtype, "device": input.device} | {k: v for k, v in options.items() if v is not None}
     memory_format = how.pop("memory_format", None)
-    how.pop("layout", None)
     result = sample(tuple(input.shape), **how)
     return result if memory_format is None else result.contiguous(memory_format=memory_format)
 

@@ -25,6 +25,8 @@ def arange(
     if end is None:
         start, end = 0, start
     start, end, step = (value.item() if isinstance(value, Tensor) else value for value in (start, end, step))
+    if dtype is not None and as_dtype(dtype).numpy_dtype.kind in "iu" and all(map(math.isfinite, (start, end, step))):
+        start, end, step = int(start), int(end), int(step)  # as torch does: the bounds are cut first
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not math.isfinite(start) or not math.isfinite(end):

@@ -26,13 +26,13 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = Non
     return _sum(input, dim, keepdim) if out is None else _sum(input, dim, keepdim, out=out)
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def _sum(xp: Any, input: Array, dim: Dims = None, keepdim: bool = False) -> Array:
     """The sum over `dim`."""
     axis = _axes(dim, input.ndim)
     if CATEGORY[input.dtype] < FLOATING:
         return input.sum(axis, dtype=np.int64, keepdims=keepdim)
-    return _in_float(xp, input, lambda x: x.sum(axis, keepdims=keepdim))
+    return input.sum(axis, keepdims=keepdim)
 
 
 @_sum.vjp("input")
@@ -61,7 +61,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
     return _prod(input, dim, keepdim) if out is None else _prod(input, dim, keepdim, out=out)
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def _prod(xp: Any, input: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """The product over one dimension, or all."""
     kind = {"dtype": np.int64} if CATEGORY[input.dtype] < FLOATING else {}
@@ -230,7 +230,7 @@ def count_nonzero(xp: Any, input: Array, dim: Dims = None) -> Array:
 def logsumexp(xp: Any, input: Array, dim: Dims, keepdim: bool = False) -> Array:
     """`log(sum(exp(input)))` over `dim`, without overflow."""
     axis = _axes(dim, input.ndim)
-    top = input.max(axis, keepdims=True) if input.size else xp.zeros((), input.dtype)
+    top = input.real.max(axis, keepdims=True) if input.size else xp.zeros((), input.dtype)
     top = xp.where(xp.isfinite(top), top, 0)
     total = xp.log(xp.exp(input - top).sum(axis, keepdims=True)) + top
     return (total if keepdim else xp.squeeze(total, axis)).astype(input.dtype)
@@ -239,7 +239,8 @@ def logsumexp(xp: Any, input: Array, dim: Dims, keepdim: bool = False) -> Array:
 @logsumexp.vjp("input")
 def _(g: Any, input: Any, out: Any, dim: Any, keepdim: Any) -> Any:
     ndim = input.ndim
-    return e.mul(_restore(g, dim, keepdim, ndim), e.exp(e.sub(input, _restore(out, dim, keepdim, ndim))))
+    share = e.exp(e.sub(input, _restore(out, dim, keepdim, ndim)))
+    return e.mul(_restore(g, dim, keepdim, ndim), e.conj(share))
 
 
 @operation(autocast="cuda:float32")
@@ -248,7 +249,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
     return _cumsum(input if dtype is None else e.to_dtype(input, dtype), dim)
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def _cumsum(xp: Any, input: Array, dim: int) -> Array:
     """The running sum along a dimension."""
     axis = check_dim(dim, input.ndim)
@@ -266,6 +267,8 @@ def _(g: Any, dim: Any) -> Any:
 def sum_to_size(input: Any, *size: Any) -> Any:
     """The sum over the dimensions along which a tensor of `size` would be broadcast to the input's shape."""
     shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else tuple(size)
+    if not shape:
+        return _sum(input)
     extra = input.ndim - len(shape)
     dims = tuple(range(extra)) + tuple(
         extra + number for number, length in enumerate(shape) if length == 1 and input.shape[extra + number] != 1
@@ -320,10 +323,3 @@ def _restore(value: Any, dim: Dims, keepdim: bool, ndim: int) -> Any:
         rest = iter(kept)
         shape = [1 if axis in reduced else next(rest) for axis in range(ndim)]
     return value.reshape(shape)
-
-
-def _in_float(xp: Any, array: Any, function: Any) -> Any:
-    """Reduce half-precision types in float32."""
-    if array.dtype.itemsize == 2 and CATEGORY[array.dtype] == FLOATING:
-        return xp.asarray(function(array.astype(np.float32))).astype(array.dtype)
-    return function(array)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.half import in_float32
 from framework.core.op import Array, op
 from framework.ops.pool import along_axis
 
@@ -22,6 +23,7 @@ _RANKS = {
 
 
 @operation(autocast="cuda:float32")
+@in_float32
 def interpolate(
     input: Any,
     size: Any = None,
@@ -115,7 +117,7 @@ def _(g: Any, index: Any, input_shape: Any) -> Any:
     return add_grid(g, index, tuple(input_shape[2:]))
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def add_grid(xp: Any, g: Array, index: tuple[Any, ...], size: tuple[int, ...]) -> Array:
     """The derivative of take_grid: gradients summed into the places they came from, one dimension at a time."""
     result = g

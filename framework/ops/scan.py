@@ -6,6 +6,7 @@ import numpy as np
 
 from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
+from framework.core.half import in_float32
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
 from framework.ops import elementwise as e
@@ -16,7 +17,7 @@ from framework.ops.results import ValuesIndices
 from framework.ops.shape import cat, flip, movedim, narrow, reshape, unsqueeze
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def _cumprod(xp: Any, input: Array, dim: int) -> Array:
     """The running product along a dimension."""
     axis = check_dim(dim, input.ndim)
@@ -86,8 +87,7 @@ def logcumsumexp(xp: Any, input: Array, dim: int) -> Array:
     if not input.ndim or not input.shape[axis]:
         return input.copy()
     if input.dtype.kind != "c":
-        wide = input.astype(np.float32) if input.dtype.itemsize == 2 else input
-        return xp.logaddexp.accumulate(wide, axis).astype(input.dtype)
+        return xp.logaddexp.accumulate(input, axis)
     result = input.copy()
     rows, sums = xp.moveaxis(input, axis, 0), xp.moveaxis(result, axis, 0)
     for place in range(1, rows.shape[0]):
@@ -96,9 +96,13 @@ def logcumsumexp(xp: Any, input: Array, dim: int) -> Array:
 
 
 @logcumsumexp.vjp("input")
-def _(g: Any, input: Any, out: Any, dim: Any) -> Any:
+def _(g: Any, input: Any, dim: Any) -> Any:
     if not input.ndim:
         return g
+    # in double precision: the running sums cover many orders of magnitude, and `out` rounds away the small ones
+    wide = np.complex128 if getattr(g, "_data", g).dtype.kind == "c" else np.float64
+    g, input = e.to_dtype(g, wide), e.to_dtype(input, wide)
+    out = logcumsumexp(input, dim)
 
     def back(part: Any) -> Any:  # exp(input) * reversed running sum of part * exp(-out), in the logarithm
         present = e.gt(part, 0)
@@ -106,7 +110,7 @@ def _(g: Any, input: Any, out: Any, dim: Any) -> Any:
         return e.exp(e.add(flip(logcumsumexp(flip(e.sub(levels, e.conj(out)), dim), dim), dim), e.conj(input)))
 
     kind = getattr(g, "_data", g).dtype
-    floor = float(np.finfo(kind).min) / 4 if kind.kind != "V" else -1e30
+    floor = float(np.finfo(kind).min) / 4
     if kind.kind == "c":
         parts = [(back(e.real(g)), back(e.neg(e.real(g)))), (back(e.imag(g)), back(e.neg(e.imag(g))))]
         (a, b), (c, d) = parts
@@ -120,6 +124,8 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
+    if not n:  # nor is anything joined to it
+        return e.clone(input)
     axis = check_dim(dim, input.ndim)
     pieces = [piece for piece in (prepend, input, append) if piece is not None]
     if len(pieces) > 1:
@@ -163,6 +169,7 @@ def _trapezoids(y: Any, x: Any, dx: Any, dim: int, name: str) -> Any:
     return e.mul(e.mul(heights, span), 0.5)
 
 
+@in_float32
 def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Any, ...]:
     """Slopes along each of `dim` by central differences of second order, at `spacing` or at coordinates.
 

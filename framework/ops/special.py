@@ -11,10 +11,8 @@ from framework.ops.elementwise.transcendental import scipy_special
 
 
 def evaluate(xp: Any, name: str, *arrays: Any) -> Any:
-    """A function of scipy.special in the type of its last argument; half precision is computed in float32."""
+    """A function of scipy.special in the type of its last argument."""
     kind = arrays[-1].dtype if hasattr(arrays[-1], "dtype") else arrays[0].dtype
-    if kind.itemsize == 2:
-        arrays = tuple(array.astype(np.float32) if hasattr(array, "dtype") else array for array in arrays)
     return xp.asarray(getattr(scipy_special(xp), name)(*arrays)).astype(kind)
 
 
@@ -80,13 +78,13 @@ def mvlgamma(input: Any, p: int) -> Any:
     return e.add(total, p * (p - 1) * math.log(math.pi) / 4)
 
 
-@op(kind="float")
+@op(kind="float", inplace=True)
 def igamma(xp: Any, input: Array, other: Array) -> Array:
     """The lower incomplete gamma function P(input, other), regularised."""
     return evaluate(xp, "gammainc", input, other)
 
 
-@op(kind="float")
+@op(kind="float", inplace=True)
 def igammac(xp: Any, input: Array, other: Array) -> Array:
     """The upper incomplete gamma function Q(input, other), regularised."""
     return evaluate(xp, "gammaincc", input, other)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from framework.core.dtype import CATEGORY, FLOATING, as_dtype, get_default_dtype
+from framework.core.dtype import as_dtype, float32, float64, get_default_dtype
 from framework.core.tensor import Tensor
 
 
@@ -132,6 +132,6 @@ def _finish(
     if "sparse" in layout:
         raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
     dtype = as_dtype(kind.pop("dtype", None) or get_default_dtype())
-    if CATEGORY[dtype.numpy_dtype] != FLOATING:
-        raise ValueError(f"{name} expects floating point dtypes, got: {dtype}")
+    if dtype not in (float32, float64):
+        raise ValueError(f"{name} expects float32 or float64 dtypes, got: {dtype}")
     return tensor(values, dtype=dtype, **kind)

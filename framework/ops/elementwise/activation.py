@@ -19,7 +19,7 @@ def _(g: Any, out: Any) -> Any:
     return e.mul(g, e.gt(out, 0))
 
 
-@op(inplace=True, method=False)
+@op(inplace=True, method=False, wide=True)
 def leaky_relu(xp: Any, input: Array, negative_slope: float = 0.01) -> Array:
     """`input` where positive, `negative_slope * input` elsewhere."""
     return xp.where(input > 0, input, input * negative_slope).astype(input.dtype, copy=False)
@@ -30,7 +30,7 @@ def _(g: Any, input: Any, negative_slope: Any) -> Any:
     return leaky_relu_grad(g, input, negative_slope)
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def leaky_relu_grad(xp: Any, g: Array, input: Array, negative_slope: float) -> Array:
     """The gradient of leaky_relu: `g` where the input is positive, times the slope elsewhere."""
     return xp.where(input > 0, g, g * negative_slope).astype(g.dtype, copy=False)
@@ -41,7 +41,7 @@ def _(g: Any, input: Any, negative_slope: Any) -> Any:
     return leaky_relu_grad(g, input, negative_slope)
 
 
-@op(method=False, inplace=True)
+@op(method=False, inplace=True, wide=True)
 def elu(xp: Any, input: Array, alpha: float = 1.0) -> Array:
     """`input` where positive, `alpha * (exp(input) - 1)` elsewhere (Clevert et al. 2016)."""
     return xp.where(input > 0, input, alpha * xp.expm1(xp.minimum(input, 0))).astype(input.dtype, copy=False)
@@ -52,7 +52,7 @@ def _(g: Any, input: Any, alpha: Any) -> Any:
     return e.mul(g, e.where(e.gt(input, 0), 1.0, e.mul(e.exp(e.minimum(input, 0.0)), alpha)))
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def softplus(xp: Any, input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """`log(1 + exp(beta * input)) / beta`; the input itself where `beta * input` exceeds the threshold."""
     scaled = input * beta
@@ -65,7 +65,7 @@ def _(g: Any, input: Any, beta: Any, threshold: Any) -> Any:
     return e.mul(g, e.where(e.gt(scaled, threshold), 1.0, e.sigmoid(scaled)))
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def silu(xp: Any, input: Array) -> Array:
     """`input * sigmoid(input)`, also called swish."""
     return input * e.sigmoid(input)
@@ -77,7 +77,7 @@ def _(g: Any, input: Any) -> Any:
     return e.mul(g, e.mul(gate, e.add(1, e.mul(input, e.sub(1, gate)))))
 
 
-@op(method=False)
+@op(method=False, wide=True)
 def gelu(xp: Any, input: Array, *, approximate: str = "none") -> Array:
     """The Gaussian error linear unit (Hendrycks and Gimpel 2016); `approximate` "none" or "tanh"."""
     if approximate == "none":

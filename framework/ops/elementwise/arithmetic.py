@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.dtype import CATEGORY
+from framework.core.half import half_type, rounded, widened
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
@@ -13,7 +14,7 @@ from framework.ops import elementwise as e
 @op(kind="promote", ufunc="add", inplace=True)
 def add(xp: Any, input: Array, other: Array, *, alpha: Any = 1) -> Array:
     """`input + alpha * other`."""
-    return xp.add(input, other) if alpha == 1 else xp.add(input, _scaled(xp, other, alpha))
+    return xp.add(input, other) if alpha == 1 else _sum_scaled(xp, input, other, alpha)
 
 
 @add.vjp("input")
@@ -34,7 +35,7 @@ def sub(xp: Any, input: Array, other: Array, *, alpha: Any = 1) -> Array:
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
             "operator instead."
         )
-    return xp.subtract(input, other) if alpha == 1 else xp.subtract(input, _scaled(xp, other, alpha))
+    return xp.subtract(input, other) if alpha == 1 else _sum_scaled(xp, input, other, -alpha)
 
 
 @sub.vjp("input")
@@ -47,7 +48,7 @@ def _(g: Any, alpha: Any) -> Any:
     return e.neg(g) if alpha == 1 else mul(g, -_conjugate_number(alpha))
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, wide=True)
 def rsub(xp: Any, input: Array, other: Array, *, alpha: Any = 1) -> Array:
     """`other - alpha * input`."""
     return xp.subtract(other, _scaled(xp, input, alpha))
@@ -115,7 +116,7 @@ for _function in (floor_divide, trunc_divide):
     _function.vjp("other")(lambda g: 0 * g)
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, wide=True)
 def remainder(xp: Any, input: Array, other: Array) -> Array:
     """Python's modulus: the sign of the divisor."""
     _refuse_integer_zero(xp, input, other)
@@ -132,7 +133,7 @@ def _(g: Any, input: Any, other: Any) -> Any:
     return e.neg(mul(g, floor_divide(input, other)))
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, wide=True)
 def fmod(xp: Any, input: Array, other: Array) -> Array:
     """C's modulus: the sign of the dividend."""
     _refuse_integer_zero(xp, input, other)
@@ -154,6 +155,11 @@ def pow(xp: Any, input: Array, exponent: Array) -> Array:
     """`input` to the power `exponent`."""
     if isinstance(exponent, int) and exponent < 0 and CATEGORY[input.dtype] < 2:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+    dtype = getattr(input, "dtype", None) or exponent.dtype
+    if CATEGORY[dtype] < 2 and not isinstance(exponent, int) and (exponent < 0).any():
+        parity = xp.where(exponent % 2 == 0, 1, input)  # what is not 1 or -1 has no whole reciprocal
+        below = xp.where(xp.abs(input) == 1, parity, 0)
+        return xp.where(exponent < 0, below, xp.power(input, xp.maximum(exponent, 0))).astype(dtype)
     return xp.power(input, exponent)
 
 
@@ -241,6 +247,12 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
 
 def _scaled(xp: Any, value: Any, alpha: Any) -> Any:
     return xp.multiply(value, alpha) if hasattr(value, "dtype") else value * alpha
+
+
+def _sum_scaled(xp: Any, input: Any, other: Any, alpha: Any) -> Any:
+    """`input + alpha * other`, rounded once in half precision."""
+    kind = half_type((input, other))
+    return rounded(xp.add(widened(input), _scaled(xp, widened(other), alpha)), kind)
 
 
 def _conjugate_number(number: Any) -> Any:

@@ -42,25 +42,25 @@ def ge(xp: Any, input: Array, other: Array) -> Array:
     return xp.greater_equal(input, other)
 
 
-@op(kind="bool")
+@op(kind="bool", inplace=True)
 def logical_and(xp: Any, input: Array, other: Array) -> Array:
     """Where both are true (not zero)."""
     return xp.logical_and(input, other)
 
 
-@op(kind="bool")
+@op(kind="bool", inplace=True)
 def logical_or(xp: Any, input: Array, other: Array) -> Array:
     """Where one or both are true (not zero)."""
     return xp.logical_or(input, other)
 
 
-@op(kind="bool")
+@op(kind="bool", inplace=True)
 def logical_xor(xp: Any, input: Array, other: Array) -> Array:
     """Where exactly one is true (not zero)."""
     return xp.logical_xor(input, other)
 
 
-@op(kind="bool")
+@op(kind="bool", inplace=True)
 def logical_not(xp: Any, input: Array) -> Array:
     """Where it is false (zero)."""
     return xp.logical_not(input)

@@ -10,7 +10,7 @@ from framework.core.op import Array, op
 from framework.ops import elementwise as e
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, wide=True)
 def hypot(xp: Any, input: Array, other: Array) -> Array:
     """`sqrt(input**2 + other**2)`, without overflow."""
     return xp.hypot(input, other)
@@ -131,7 +131,7 @@ def _(g: Any) -> Any:
     return 0 * g
 
 
-@op(kind="promote", inplace=True)
+@op(kind="promote", inplace=True, wide=True)
 def lerp(xp: Any, input: Array, end: Array, weight: Array) -> Array:
     """`input + weight * (end - input)`, exact at both ends."""
     span = end - input
@@ -155,7 +155,7 @@ def _(g: Any, input: Any, end: Any) -> Any:
     return e.mul(g, e.conj(e.sub(end, input)))
 
 
-@op(kind="promote", inplace=True, autocast="cuda:widest")
+@op(kind="promote", inplace=True, autocast="cuda:widest", wide=True)
 def addcmul(xp: Any, input: Array, tensor1: Array, tensor2: Array, *, value: Any = 1) -> Array:
     """`input + value * tensor1 * tensor2`."""
     return input + (tensor1 * tensor2 if value == 1 else value * tensor1 * tensor2)
@@ -176,7 +176,7 @@ def _(g: Any, tensor1: Any, value: Any) -> Any:
     return e.mul(g, e.conj(e.mul(tensor1, value)))
 
 
-@op(kind="promote", inplace=True, autocast="cuda:widest")
+@op(kind="promote", inplace=True, autocast="cuda:widest", wide=True)
 def addcdiv(xp: Any, input: Array, tensor1: Array, tensor2: Array, *, value: Any = 1) -> Array:
     """`input + value * tensor1 / tensor2`."""
     if CATEGORY[input.dtype] < FLOATING:

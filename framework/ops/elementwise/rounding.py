@@ -40,7 +40,7 @@ def _(g: Any, input: Any) -> Any:
 @op(inplace=True)
 def sgn(xp: Any, input: Array) -> Array:
     """The sign; for complex numbers the point on the unit circle."""
-    return xp.sign(input)
+    return xp.sign(input) if input.dtype != np.bool_ else input.copy()
 
 
 @sgn.vjp("input")
@@ -55,7 +55,7 @@ def _(g: Any, input: Any, out: Any) -> Any:
 @op(inplace=True)
 def sign(xp: Any, input: Array) -> Array:
     """-1, 0 or 1."""
-    return xp.sign(input)
+    return xp.sign(input) if input.dtype != np.bool_ else input.copy()
 
 
 def _piecewise_constant(function: Any) -> None:
