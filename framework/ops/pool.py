@@ -239,6 +239,8 @@ def _avg_pool(
         counts = counts * lengths.reshape([-1 if place == axis else 1 for place in range(rank)])
     if is_whole:  # integers are divided as integers
         divisor: Any = divisor_override or like(counts, result)
+        result = e.to_dtype(e.trunc_divide(result, divisor), getattr(input, "_data", input).dtype)
+    elif divisor_override:
         result = e.true_divide(result, divisor_override)
     return result if is_batched else squeeze(result, 0)
 
