@@ -36,6 +36,10 @@ bench: $(VENV)/.test  ## speed beside PyTorch (installs it), printed as tables
 	$(PIP) install --quiet torch==2.13.0
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/conv3d.py
+	$(BIN)/python benchmarks/unet_step.py
+	$(BIN)/python benchmarks/unet_step.py --memory
+	$(BIN)/python benchmarks/sequence_steps.py --repeats 3
+	$(BIN)/python benchmarks/single_ops.py
 
 conformance: $(VENV)/.test  ## PyTorch's operator database and the array API standard against the core (installs PyTorch)
 	$(PIP) install --quiet torch==2.13.0 expecttest
