@@ -133,7 +133,7 @@ _RENAMED = {
 }
 _SUBMODULES = (
     "amp", "array_api", "autograd", "data", "fft", "func", "linalg", "masked", "nn", "ops", "optim", "profiler",
-    "serialization", "signal", "special", "utils",
+    "serialization", "signal", "special", "training", "utils",
 )  # fmt: skip
 
 __all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from framework.training.loggers.events import ScalarWriter
 from pipelines.events import EventLog
-from pipelines.train.tensorboard import ScalarWriter
 
 CSV_NAME = "log.csv"
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from framework.training.stop import StopRequest
 from pipelines.card import Card, config_hash, file_hash, read_card, write_card
 from pipelines.config import Config, dump_config, load_config
 from pipelines.errors import OtherRunError, PipelineError, StoppedError, UsageError
@@ -22,7 +23,6 @@ from pipelines.train.checkpoint import read_checkpoint, write_checkpoint
 from pipelines.train.logs import CSV_NAME, TrainingLog
 from pipelines.train.loop import Trainer
 from pipelines.train.prepare import Prepared, prepare
-from pipelines.train.stop import StopRequest
 from pipelines.versions import device, versions
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from segmentation_task import make_task, write_nifti
 
 import framework
 import medimg
+from framework.training.loggers.events import ScalarWriter, crc32c
 from pipelines.config import Config, load_config
 from pipelines.errors import ConfigError, ExitCode, InputError, PipelineError, UsageError
 from pipelines.preprocess import crop_to_body
@@ -24,7 +25,6 @@ from pipelines.train import logs, train
 from pipelines.train.cases import load_cases
 from pipelines.train.loop import WeightAverage, learning_rate
 from pipelines.train.prepare import prepare
-from pipelines.train.tensorboard import ScalarWriter, crc32c
 
 
 @pytest.fixture

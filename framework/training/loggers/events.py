@@ -29,7 +29,7 @@ class ScalarWriter:
             start = _bytes(7, _integer(1, 1))  # SessionLog with status START
             self._write(_double(1, now) + _integer(2, purge_step) + start)
 
-    def add(self, step: int, **scalars: float) -> None:
+    def add(self, step: int, /, **scalars: float) -> None:
         """Write named values of one step."""
         values = b"".join(_bytes(1, _bytes(1, tag.encode()) + _float(2, value)) for tag, value in scalars.items())
         self._write(_double(1, time.time()) + _integer(2, step) + _bytes(5, values))
