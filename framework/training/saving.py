@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framework.serialization import load_checkpoint, save_checkpoint
-from framework.serialization.safetensors import SafetensorsError
+from framework.serialization import SerializationError, load, save
 from framework.training.seeding import random_state, set_random_state
 
 if TYPE_CHECKING:
@@ -47,14 +46,14 @@ def gather(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
 
 def write(trainer: Trainer, path: str | Path, weights_only: bool = False) -> None:
     """Write a checkpoint, atomically."""
-    save_checkpoint(path, gather(trainer, weights_only))
+    save(gather(trainer, weights_only), path)
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """The state that a Trainer wrote; ValueError for any other file."""
-    state = load_checkpoint(path)
+    state = load(path, mmap=False)
     if not isinstance(state, dict) or state.get("version") != VERSION or "model" not in state:
-        raise SafetensorsError(f"'{Path(path).name}' is not a checkpoint of a Trainer (version {VERSION})")
+        raise SerializationError(f"'{Path(path).name}' is not a checkpoint of a Trainer (version {VERSION})")
     return state
 
 

@@ -11,7 +11,6 @@ import pytest
 import framework
 from framework import nn, optim
 from framework.data import DataLoader, TensorDataset
-from framework.serialization import load_checkpoint
 from framework.training import (
     Callback,
     CSVLogger,
@@ -324,7 +323,7 @@ class TestCheckpoints:
         assert sorted(p.name for p in (tmp_path / "all").iterdir()) == [
             f"epoch=0-step={step}.safetensors" for step in (2, 4, 6)
         ]
-        state = load_checkpoint(tmp_path / "light" / "weights.safetensors")
+        state = framework.load(tmp_path / "light" / "weights.safetensors")
         assert set(state) == {"version", "model", "epoch", "global_step"}
         np.testing.assert_array_equal(state["model"]["layer.bias"].numpy(), module.layer.bias.detach().numpy())
         with pytest.raises(ValueError, match="holds weights only"):
@@ -377,7 +376,7 @@ class TestCheckpoints:
             quiet().fit(Line(schedule=lambda o: optim.lr_scheduler.StepLR(o, 1)), data, ckpt_path=last)
         with pytest.raises(ValueError, match="had 6 batches when its state was saved and has 3 now"):
             quiet(max_epochs=3, default_root_dir=tmp_path).fit(Line(), DataLoader(points(), 8), ckpt_path="last")
-        framework.save_file({"x": framework.ones(1)}, tmp_path / "other.safetensors")
+        framework.save({"x": framework.ones(1)}, tmp_path / "other.safetensors")
         with pytest.raises(ValueError, match="not a checkpoint"):
             quiet().fit(Line(), data, ckpt_path=tmp_path / "other.safetensors")
         fresh = quiet(default_root_dir=tmp_path / "new")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.serialization import load_checkpoint
+import framework
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tests" / "support" / "killed_run.py"
@@ -60,7 +60,7 @@ def assert_same_runs(folder, whole):
     assert (folder / "final.safetensors").read_bytes() == (whole / "final.safetensors").read_bytes()
     assert (folder / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
     last = "checkpoints/last.safetensors"
-    assert_same(load_checkpoint(folder / last), load_checkpoint(whole / last))
+    assert_same(framework.load(folder / last), framework.load(whole / last))
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {p.name for p in (whole / "checkpoints").iterdir()}
 
 

@@ -107,7 +107,7 @@ def main():
         callbacks=callbacks, logger=CSVLogger(folder), default_root_dir=folder, enable_progress_bar=False,
     )  # fmt: skip
     trainer.fit(model, *loaders, ckpt_path="last")
-    framework.save_file(model.state_dict(), Path(folder) / "final.safetensors")
+    framework.save(model.state_dict(), Path(folder) / "final.safetensors")
 
 
 if __name__ == "__main__":
