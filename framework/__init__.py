@@ -13,6 +13,8 @@ from typing import Any
 
 from framework.version import __version__
 
+newaxis = None
+
 _PLACES = {
     "framework.core.tensor": "Tensor Size",
     "framework.core.device": "device",
@@ -31,12 +33,22 @@ _PLACES = {
         "full zeros ones empty empty_strided empty_permuted scalar_tensor zeros_like ones_like full_like empty_like"
     ),
     "framework.ops.ranges": "arange linspace logspace eye tril_indices triu_indices",
+    "framework.array_api.dtypes": "astype isdtype broadcast_arrays",
+    "framework.array_api.linalg": "matrix_transpose vecdot",
+    "framework.array_api.manipulation": "expand_dims permute_dims repeat unstack",
+    "framework.array_api.searching": "take_along_axis unique_all unique_counts unique_inverse unique_values",
+    "framework.array_api.statistics": "cumulative_sum cumulative_prod",
+    "framework.array_api.info": "__array_namespace_info__",
     "framework.ops.random": (
         "rand randn rand_like randn_like randint randint_like randperm normal bernoulli multinomial"
     ),
     "framework.ops.dropout": "dropout alpha_dropout feature_dropout feature_alpha_dropout",
     "framework.ops.activation": "celu prelu rrelu selu threshold hardshrink",
     "framework.ops.twins": "fill positive resize_as_ zero_",
+    "framework.ops.queries": (
+        "is_tensor is_floating_point is_complex is_signed is_inference is_conj is_neg is_same_size numel detach "
+        "get_device frombuffer"
+    ),
     "framework.ops.rearrange": "channel_shuffle pixel_shuffle pixel_unshuffle",
     "framework.ops.grid": "grid_sampler grid_sampler_2d grid_sampler_3d",
     "framework.ops.elementwise": (
@@ -130,23 +142,52 @@ _RENAMED = {
     "unsafe_split": ("framework.ops.shape", "split"),
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
+    "absolute": ("framework.ops.elementwise", "abs"),
+    "clip": ("framework.ops.elementwise", "clamp"),
+    "fix": ("framework.ops.elementwise", "trunc"),
+    "ger": ("framework.ops.linalg", "outer"),
+    "greater": ("framework.ops.elementwise", "gt"),
+    "greater_equal": ("framework.ops.elementwise", "ge"),
+    "less": ("framework.ops.elementwise", "lt"),
+    "less_equal": ("framework.ops.elementwise", "le"),
+    "negative": ("framework.ops.elementwise", "neg"),
+    "not_equal": ("framework.ops.elementwise", "ne"),
+    "bitwise_invert": ("framework.ops.elementwise", "bitwise_not"),
+    "pi": ("math", "pi"),
+    "e": ("math", "e"),
+    "inf": ("math", "inf"),
+    "nan": ("math", "nan"),
+    "__array_api_version__": ("framework.array_api.info", "VERSION"),
 }
+# methods that write into their tensor, which torch has as functions too
+_WRITTEN = (
+    "abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh as_strided asin asinh atan atanh "
+    "ceil clamp clamp_max clamp_min clip conj_physical cos cosh deg2rad detach erf erfc exp2 exp expm1 "
+    "fill fix floor frac gcd i0 index_put lcm ldexp log10 log1p log2 log logit nan_to_num neg "
+    "negative rad2deg reciprocal relu round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc "
+    "xlogy"
+)
+_WRITING = [f"{name}_" for name in _WRITTEN.split()]
 _SUBMODULES = (
     "amp", "array_api", "autograd", "data", "fft", "func", "linalg", "masked", "nn", "ops", "optim", "profiler",
     "serialization", "signal", "special", "training", "utils",
 )  # fmt: skip
 
-__all__ = ["__version__", *_HOMES, *_RENAMED, *_SUBMODULES]
+__all__ = ["__version__", "newaxis", *_HOMES, *_RENAMED, *_WRITING, *_SUBMODULES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"framework.{name}")
+    if name in _WRITING:
+        return getattr(__getattr__("Tensor"), name)
     place, original = _RENAMED.get(name) or (_HOMES.get(name), name)
     if place is None:
         raise AttributeError(f"module 'framework' has no attribute '{name}'")
     importlib.import_module("framework.ops")  # binds the methods of Tensor before anyone can meet one
     value = getattr(importlib.import_module(place), original)
+    if place.startswith("framework.ops."):
+        value = importlib.import_module("framework.core.argnames").accepting(value)
     globals()[name] = value
     return value
 

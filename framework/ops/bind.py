@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from framework.core.argnames import accepting
 from framework.core.dtype import (
     DType,
     bfloat16,
@@ -22,6 +23,7 @@ from framework.core.op import TABLE, Op
 from framework.core.tensor import Tensor
 from framework.core.views import inplace
 from framework.ops import (
+    activation,
     attention,
     complex,
     constants,
@@ -34,6 +36,7 @@ from framework.ops import (
     matrices,
     norms,
     older_linalg,
+    queries,
     random,
     reduce,
     scan,
@@ -109,13 +112,13 @@ def _bind() -> None:
     for record in TABLE.values():
         if record.method and not record.name.startswith("_"):
             for name in (record.name, *record.aliases):
-                setattr(Tensor, name, record.public)
+                setattr(Tensor, name, accepting(record.public))
         if record.inplace:
             for name in (record.name, *record.aliases):
                 setattr(Tensor, f"{name}_", _twin(record))
     for family, names in _METHODS.items():
         for name in names.split():
-            setattr(Tensor, name, getattr(family, name))
+            setattr(Tensor, name, accepting(getattr(family, name)))
     for name, function in (
         ("div_", elementwise.div),
         ("cumsum_", reduce.cumsum),
@@ -129,12 +132,26 @@ def _bind() -> None:
         ("cumprod_", scan.cumprod),
         ("divide_", elementwise.div),
         ("clamp_", elementwise.clamp),
+        ("clip_", elementwise.clamp),
+        ("fix_", elementwise.trunc),
+        ("addmm_", linalg.addmm),
+        ("baddbmm_", linalg.baddbmm),
+        ("igamma_", special.igamma),
+        ("igammac_", special.igammac),
+        ("logical_and_", elementwise.logical_and),
+        ("logical_or_", elementwise.logical_or),
+        ("logical_xor_", elementwise.logical_xor),
+        ("logical_not_", elementwise.logical_not),
         ("clamp_min_", elementwise.clamp_min),
         ("clamp_max_", elementwise.clamp_max),
         ("ldexp_", elementwise.ldexp),
         ("float_power_", elementwise.float_power),
     ):
         setattr(Tensor, name, _composed_twin(name, function))
+    for name in queries.METHODS.split():
+        setattr(Tensor, name, getattr(queries, name))
+    for name in queries.ABSENT.split():
+        setattr(Tensor, name, False)
     for name, method in twins.methods().items():
         setattr(Tensor, name, method)
     for name, dtype in _CASTS.items():
@@ -142,6 +159,15 @@ def _bind() -> None:
     own: dict[str, Any] = {
         "where": lambda self, condition, other: elementwise.where(condition, self, other),
         "divide": elementwise.div,
+        "clip": elementwise.clamp,
+        "fix": elementwise.trunc,
+        "ger": linalg.outer,
+        "moveaxis": accepting(shape.movedim),
+        "swapdims": shape.swapaxes,
+        "prelu": activation.prelu,
+        "hardshrink": activation.hardshrink,
+        "ndimension": Tensor.dim,
+        "is_cpu": property(lambda self: not self.is_cuda),
         "cross": matrices.cross_first,
         "inverse": solvers.inv,
         "pinverse": matrices.pinv,
