@@ -431,24 +431,15 @@ class Tensor(Values):
             return clone(result, memory_format=memory_format)
         return clone(result) if copy and result is self else result
 
-    def __copy__(self) -> "Tensor":
-        result = self.detach()
-        return result.requires_grad_() if self._edge is not None else result
+    def __copy__(self) -> Self:
+        from framework.core.copying import shallow
+
+        return shallow(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment. "
-                "Use tensor.detach().clone()."
-            )
-        if id(self) in memo:
-            return memo[id(self)]
-        result = type(self)._make(self._data.copy(order="K"), self._edge is not None)
-        memo[id(self)] = result
-        if self._grad is not None:
-            result._grad = self._grad.__deepcopy__(memo)
-        return result
+        from framework.core.copying import deep
+
+        return deep(self, memo)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(

@@ -17,6 +17,9 @@ from framework.core.dtype import (
     int32,
     int64,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from framework.core.modes import GRAD, modes
 from framework.core.op import TABLE, Op
@@ -101,6 +104,11 @@ _METHODS = {
     random: "bernoulli multinomial uniform_ normal_ bernoulli_ exponential_ random_ cauchy_ log_normal_ geometric_",
 }
 
+_NAMES_OF_TYPES = {
+    float32: "Float", float64: "Double", float16: "Half", bfloat16: "BFloat16", uint8: "Byte", int8: "Char",
+    int16: "Short", int32: "Int", int64: "Long", bool_: "Bool", complex64: "ComplexFloat", complex128: "ComplexDouble",
+    uint16: "UInt16", uint32: "UInt32", uint64: "UInt64",
+}  # fmt: skip
 _CASTS = {
     "float": float32, "double": float64, "half": float16, "bfloat16": bfloat16, "int": int32, "long": int64,
     "short": int16, "char": int8, "byte": uint8, "bool": bool_,
@@ -246,9 +254,16 @@ def _cast(dtype: DType) -> Any:
     return method
 
 
-def _type(self: Tensor, dtype: Any = None) -> Any:
-    """The type's name, or the tensor in another type."""
-    return f"framework.{self.dtype.name}" if dtype is None else self.to(dtype)
+def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The name of the type, `framework.FloatTensor`; or the tensor in another type (a type or such a name)."""
+    if dtype is None:
+        return f"framework.{_NAMES_OF_TYPES[self.dtype]}Tensor"
+    if isinstance(dtype, str):
+        name = dtype.rpartition(".")[2].removesuffix("Tensor")
+        dtype = next((kind for kind, known in _NAMES_OF_TYPES.items() if known == name), None)
+        if dtype is None:
+            raise ValueError(f"invalid type: 'framework.{name}Tensor'; names are FloatTensor, LongTensor, ...")
+    return self.to(dtype)
 
 
 def _matrix(self: Tensor) -> Tensor:
