@@ -17,6 +17,10 @@ newaxis = None
 
 _PLACES = {
     "framework.core.tensor": "Tensor Size",
+    "framework.core.determinism": (
+        "use_deterministic_algorithms are_deterministic_algorithms_enabled "
+        "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode get_deterministic_debug_mode"
+    ),
     "framework.core.device": "device",
     "framework.core.dtype": (
         "uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128 DType "
