@@ -1,9 +1,9 @@
 """Automatic differentiation: backward passes, gradients, custom functions and their checks."""
 
-from framework.autograd import graph
+from framework.autograd import functional, graph
 from framework.autograd.backward import backward, grad
 from framework.autograd.function import Function
-from framework.autograd.gradcheck import gradcheck, gradgradcheck
+from framework.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from framework.core.modes import (
     detect_anomaly,
     enable_grad,
@@ -17,9 +17,11 @@ from framework.core.modes import (
 
 __all__ = [
     "Function",
+    "GradcheckError",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",

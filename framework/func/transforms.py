@@ -176,7 +176,7 @@ def jacfwd(
         outputs, made = _outputs(output, "jacfwd")
         columns = []
         for number, each in enumerate(inputs):
-            basis = _basis(each)
+            basis = unit_vectors(each)
             zeros = [Tensor._wrap(array_module(other._data).zeros_like(other._data)) for other in inputs]
 
             def tangent(direction: Any, number: int = number, zeros: Any = zeros) -> Any:
@@ -405,7 +405,7 @@ def _outputs(output: Any, name: str) -> tuple[list[Tensor], Structure]:
     return outputs, made
 
 
-def _basis(tensor: Tensor) -> Tensor:
+def unit_vectors(tensor: Tensor) -> Tensor:
     """The unit vectors of a tensor's space: (elements, *shape)."""
     from framework.ops.ranges import eye
 
@@ -426,4 +426,4 @@ def _rows(pull: Any, outputs: list[Tensor], made: Structure, number: int, chunk_
         parts = [direction if place == number else zero for place, zero in enumerate(zeros)]
         return pull(unflatten(parts, made))
 
-    return vmap(row, chunk_size=chunk_size)(_basis(outputs[number]))
+    return vmap(row, chunk_size=chunk_size)(unit_vectors(outputs[number]))
