@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import framework
-from framework.core.device import array_module
 from framework.core.tensor import Tensor
-from framework.ops.foreach import foreach_adamw
+from framework.ops.foreach import foreach_adam
 from framework.optim.optimizer import Optimizer, check_settings, gradients, implementation, written
 
 
@@ -70,27 +68,21 @@ class Adam(Optimizer):
         written(params)
 
     def _update_alike(self, params: list[Tensor], step: float, group: dict[str, Any]) -> None:
-        lr, eps, weight_decay = float(group["lr"]), float(group["eps"]), float(group["weight_decay"])
-        beta1, beta2 = (float(beta) for beta in group["betas"])
-        grads = gradients(params, group["maximize"])
-        arrays = [p._data for p in params]
-        means = [self.state[p]["exp_avg"]._data for p in params]
-        squares = [self.state[p]["exp_avg_sq"]._data for p in params]
-        if weight_decay and not group.get("decoupled_weight_decay"):
-            grads = [array_module(p).asarray(g + p * p.dtype.type(weight_decay)) for g, p in zip(grads, arrays)]
-            weight_decay = 0.0
-        if not group["amsgrad"]:
-            foreach_adamw(arrays, grads, means, squares, int(step), lr, beta1, beta2, eps, weight_decay)
-            return
-        correction1, correction2 = 1 - beta1**step, math.sqrt(1 - beta2**step)
-        largest = [self.state[p]["max_exp_avg_sq"]._data for p in params]
-        for p, g, m, v, top in zip(arrays, grads, means, squares, largest):
-            p *= 1 - lr * weight_decay
-            m += (g - m) * (1 - beta1)
-            v *= beta2
-            v += (1 - beta2) * g * g
-            top[...] = array_module(top).maximum(top, v)
-            p -= (lr / correction1) * m / (top**0.5 / correction2 + eps)
+        keys = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+        means, squares, *tops = ([self.state[p][key]._data for p in params] for key in keys)
+        foreach_adam(
+            [p._data for p in params],
+            gradients(params, group["maximize"]),
+            means,
+            squares,
+            tops[0] if tops else [],
+            int(step),
+            float(group["lr"]),
+            *(float(beta) for beta in group["betas"]),
+            float(group["eps"]),
+            float(group["weight_decay"]),
+            bool(group.get("decoupled_weight_decay")),
+        )
 
 
 class AdamW(Adam):

@@ -1,5 +1,7 @@
 """Pooling, cross-entropy, leaky ReLU and optimizer steps on generated kernels against PyTorch."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
 from framework.backends.cpu import loss, memory, pool, threads, update  # noqa: E402
+from framework.ops.foreach import foreach_adam  # noqa: E402
 
 pytestmark = pytest.mark.oracle
 
@@ -139,21 +142,29 @@ def test_sgd(options, dtype):
         np.testing.assert_allclose(p, q.detach().numpy(), rtol=0, atol=20 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("amsgrad", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_adamw(dtype):
+def test_adam(name, amsgrad, dtype):
     rng = np.random.default_rng(0)
     ours = [rng.standard_normal(s).astype(dtype) for s in SHAPES]
+    plain = [p.copy() for p in ours]
     theirs = [torch.tensor(p, requires_grad=True) for p in ours]
-    m, v = ([np.zeros_like(p) for p in ours] for _ in range(2))
-    optimizer = torch.optim.AdamW(theirs, lr=0.01, betas=(0.8, 0.95), weight_decay=0.1)
+    state, plain_state = ([[np.zeros_like(p) for p in ours] for _ in range(2 + amsgrad)] for _ in range(2))
+    optimizer = getattr(torch.optim, name)(theirs, lr=0.01, betas=(0.8, 0.95), weight_decay=0.1, amsgrad=amsgrad)
     for step in range(1, 6):
         gradients = [rng.standard_normal(s).astype(dtype) for s in SHAPES]
         for p, g in zip(theirs, gradients, strict=True):
             p.grad = torch.tensor(g)
         optimizer.step()
-        update.foreach_adamw(ours, gradients, m, v, step, 0.01, 0.8, 0.95, 1e-8, 0.1)
-    for p, q in zip(ours, theirs, strict=True):
+        settings = step, 0.01, 0.8, 0.95, 1e-8, 0.1, name == "AdamW"
+        for params, (m, v, *tops), function in (
+            (ours, state, update.foreach_adam), (plain, plain_state, partial(foreach_adam.record.forward, np)),
+        ):  # fmt: skip
+            assert function(params, gradients, m, v, tops[0] if tops else [], *settings) is not NotImplemented
+    for p, q, r in zip(ours, theirs, plain, strict=True):
         np.testing.assert_allclose(p, q.detach().numpy(), rtol=0, atol=20 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(p, r, rtol=0, atol=20 * np.finfo(dtype).eps)
 
 
 def test_an_optimizer_step_that_is_not_served_changes_nothing():

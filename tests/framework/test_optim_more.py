@@ -12,6 +12,9 @@ SHAPES = {"Muon": [(4, 3), (3, 7), (5, 5)]}
 OTHER_SHAPES = [(4, 3), (7,), (2, 3, 2), ()]
 
 OPTIMIZERS = [
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 3e-2}),
+    ("Adam", {"lr": 1e-2, "amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+    ("AdamW", {"lr": 1e-2, "weight_decay": 0.3}),
     ("Adadelta", {"lr": 1.0}),
     ("Adadelta", {"lr": 0.5, "rho": 0.8, "eps": 1e-4, "weight_decay": 0.1, "maximize": True}),
     ("Adagrad", {"lr": 1e-2}),

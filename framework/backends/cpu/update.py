@@ -59,38 +59,24 @@ def foreach_sgd(
     return None
 
 
-def foreach_adamw(
-    params: Sequence[Array], grads: Sequence[Array], m: Sequence[Array], v: Sequence[Array], step: int, lr: float,
-    beta1: float, beta2: float, eps: float, weight_decay: float,
+def foreach_adam(
+    params: Sequence[Array], grads: Sequence[Array], m: Sequence[Array], v: Sequence[Array], tops: Sequence[Array],
+    step: int, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, decoupled: bool,
 ) -> Any:  # fmt: skip
-    """One step of AdamW, in place; step counts from 1. Loshchilov and Hutter, ICLR 2019."""
-    from framework.backends.cpu.update_kernels import adamw
+    """One step of Adam or AdamW, in place; step counts from 1. With `tops`, AMSGrad."""
+    from framework.backends.cpu.update_kernels import adam
 
-    tables = _tables(params, grads, m, v)
+    tables = _tables(params, grads, m, v, *([tops] if tops else []))
     if tables is None:
         return NotImplemented
+    choices = {"AMSGRAD": int(bool(tops)), "DECAYED": int(not decoupled and weight_decay != 0)}
     for dtype, (table, kept_alive) in tables.items():
         threads.run(
-            adamw(Float=dtype), len(table), table.ctypes.data, lr / (1 - beta1**step), 1 - beta1, 1 - beta2,
-            1 / math.sqrt(1 - beta2**step), eps, 1 - lr * weight_decay,
+            adam(Float=dtype, **choices), len(table), table.ctypes.data, lr / (1 - beta1**step), 1 - beta1, 1 - beta2,
+            1 / math.sqrt(1 - beta2**step), eps, 1 - lr * weight_decay if decoupled else 1.0, weight_decay,
         )  # fmt: skip
         kept_alive.clear()
     return None
-
-
-def foreach_unscale(grads: Sequence[Array], factor: float) -> Any:
-    """Multiply gradients in place; 1.0 where one was infinite or NaN, else 0.0."""
-    from framework.backends.cpu.update_kernels import unscale
-
-    tables = _tables(grads)
-    if tables is None:
-        return NotImplemented
-    lost = 0
-    for dtype, (table, _) in tables.items():
-        found = np.empty(len(table), np.int64)
-        threads.run(unscale(Float=dtype), len(table), table.ctypes.data, factor, found.ctypes.data)
-        lost += int(found.sum())
-    return np.asarray(lost > 0, np.float32)
 
 
 _CHUNK = 1 << 15
