@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from framework.core.op import Arrays, op
+import numpy as np
+
+from framework.core.op import Array, Arrays, op
 
 
 @op(method=False)
@@ -71,3 +73,18 @@ def foreach_adam(
             below[...] = xp.maximum(below, second)
         param -= kind(size) * first / (xp.sqrt(below) / kind(root) + kind(eps))
     return ()
+
+
+@op(method=False)
+def foreach_unscale(xp: Any, grads: Arrays, factor: float) -> Array:
+    """Multiply gradients in place by a factor; whether (1.0, else 0.0) one was infinite or NaN before.
+
+    Sixteen-bit gradients are multiplied in float32 and rounded once. PyTorch:
+    `_amp_foreach_non_finite_check_and_unscale_`.
+    """
+    found = xp.zeros((), np.float32)
+    for grad in grads:
+        wide = grad if grad.dtype.itemsize >= 4 else grad.astype(np.float32)
+        found = xp.maximum(found, xp.logical_not(xp.isfinite(wide).all()).astype(np.float32))
+        grad[...] = wide * wide.dtype.type(factor)
+    return found

@@ -79,6 +79,21 @@ def foreach_adam(
     return None
 
 
+def foreach_unscale(grads: Sequence[Array], factor: float) -> Any:
+    """Multiply gradients in place; 1.0 where one was infinite or NaN, else 0.0."""
+    from framework.backends.cpu.update_kernels import unscale
+
+    tables = _tables(grads)
+    if tables is None:
+        return NotImplemented
+    lost = 0
+    for dtype, (table, _) in tables.items():
+        found = np.empty(len(table), np.int64)
+        threads.run(unscale(Float=dtype), len(table), table.ctypes.data, factor, found.ctypes.data)
+        lost += int(found.sum())
+    return np.asarray(lost > 0, np.float32)
+
+
 _CHUNK = 1 << 15
 
 

@@ -95,3 +95,21 @@ def adam(
                 power = maximum(top[i], power)
                 top[i] = power
             p[i] = p[i] * shrink - rate * (mean / (sqrt(power) * root + eps))
+
+
+@kernel
+def unscale(
+    counter: Pointer[Int], jobs: Int, table: Pointer[Int], factor: Float, found: Pointer[Int], scratch: Int
+) -> None:
+    """g *= factor, one chunk a job, and how many elements were not finite; table rows: gradient, count."""
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        g = pointer(Float, table[job * 2])
+        lost = 0
+        for i in range(table[job * 2 + 1]):
+            v = g[i]
+            lost += 1 if v - v != 0.0 else 0  # infinity minus itself is NaN, which equals nothing
+            g[i] = v * factor
+        found[job] = lost
