@@ -10,8 +10,9 @@ from framework.core.observer import observer
 
 # functions that ask for values on their way, so that vmap runs them sample by sample
 _APART = {
-    "grid_sample", "histogram", "histogramdd", "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor", "lu_factor_ex",
-    "matrix_rank", "nonzero_static", "pinv",
+    "ctc_loss", "grid_sample", "histogram", "histogramdd", "index_add", "index_copy", "index_fill", "index_reduce",
+    "ldl_factor_ex", "ldl_solve", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "lu_unpack", "masked_scatter",
+    "matrix_rank", "multilabel_margin_loss", "nonzero_static", "pinv", "put", "take", "take_along_dim",
 }  # fmt: skip
 
 

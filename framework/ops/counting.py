@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.op import Array, op
 from framework.core.tensor import check_dim
@@ -112,6 +113,7 @@ def _counts(xp: Any, values: Any, low: float, high: float, bins: int) -> Any:
     return xp.bincount(places, minlength=bins)
 
 
+@operation()
 def histogram(
     input: Any, bins: Any, *, range: tuple[float, float] | None = None, weight: Any = None, density: bool = False
 ) -> Histogram:
@@ -128,6 +130,7 @@ def histogram(
     return Histogram(hist, edges[0])
 
 
+@operation()
 def histogramdd(
     input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> tuple[Any, list[Any]]:

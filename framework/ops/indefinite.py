@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops.decompositions import LinAlgError, check_matrix
 from framework.ops.scan import like
@@ -46,6 +47,7 @@ def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False
     return LD, pivots, info
 
 
+@operation()
 def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False) -> Any:
     """X with A X = B, from `ldl_factor(A)`."""
     from scipy.linalg import get_lapack_funcs

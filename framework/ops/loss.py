@@ -155,9 +155,12 @@ def _weighted(loss: Any, target: Any, weight: Any, ignore_index: int, reduction:
         return reduced(loss, reduction)
     valid = target._data != ignore_index
     if weight is None:
-        total = float(valid.sum())
+        total = valid.sum()
     else:
-        total = float(weight._data[np.where(valid, target._data, 0)][valid].sum())
+        total = np.where(valid, np.take(weight._data, np.where(valid, target._data, 0)), 0).sum()
+    if hasattr(total, "level"):  # one for each sample of a vmap
+        return e.true_divide(sum(loss), type(loss)._wrap(total.astype(loss._data.dtype)))
+    total = float(total)
     return e.true_divide(sum(loss), total) if total else e.mul(sum(loss), float("nan"))
 
 
@@ -249,7 +252,7 @@ def _check_target(logits: Any, target: Any) -> None:
 
 def _checked_classes(xp: Any, target: Any, valid: Any, classes: int) -> Any:
     safe = xp.where(valid, target, 0)
-    if xp is np and safe.size and (int(safe.min()) < 0 or int(safe.max()) >= classes):
+    if xp is np and safe.size and ((safe < 0).any() or (safe >= classes).any()):
         wrong = int(safe.max()) if int(safe.max()) >= classes else int(safe.min())
         raise IndexError(f"Target {wrong} is out of bounds.")
     return safe

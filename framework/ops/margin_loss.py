@@ -57,7 +57,7 @@ def multi_margin_loss(
     if weight is not None and weight.numel() != count:
         raise RuntimeError(f"inconsistent weight size, expected {count} but got {list(weight.shape)}")
     index = classes._data.reshape(-1)
-    if index.size and (int(index.min()) < 0 or int(index.max()) >= count):
+    if index.size and ((index < 0).any() or (index >= count).any()):
         raise RuntimeError("target out of range")
     right = gather(scores, 1, unsqueeze(classes, 1))
     terms = _hinge(e.add(e.sub(margin, right), scores))
@@ -83,7 +83,7 @@ def multilabel_margin_loss(input: Any, target: Any, reduction: str = "mean") -> 
     scores = reshape(input, 1, -1) if input.ndim < 2 else input
     labels = np.atleast_1d(target._data).reshape(tuple(scores.shape))
     count = scores.shape[1]
-    if labels.size and (int(labels.min()) < -1 or int(labels.max()) >= count):
+    if labels.size and ((labels < -1).any() or (labels >= count).any()):
         raise RuntimeError("argument target is out of range")
     listed = np.cumsum(labels < 0, 1) == 0
     safe = np.where(listed, labels, 0)

@@ -81,6 +81,7 @@ def cholesky(input: Any, upper: bool = False) -> Any:
     return decompositions.cholesky(input, upper=upper)
 
 
+@operation()
 def lu(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
     """(LU, pivots) as `linalg.lu_factor`, and the infos of `linalg.lu_factor_ex` on demand."""
     return solvers.lu_factor_ex(A, pivot=pivot) if get_infos else solvers.lu_factor(A, pivot=pivot)

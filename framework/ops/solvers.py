@@ -316,6 +316,7 @@ def lu_factor(A: Any, *, pivot: bool = True) -> LUFactors:
     return LUFactors(*_lu_factor(A))
 
 
+@operation()
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
     """`lu_factor`, and for each matrix 0, or the number of the first zero on the diagonal of U."""
     factors = lu_factor(A, pivot=pivot)
@@ -328,11 +329,13 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> A
     return (*factors, like(np.asarray(info, np.int32), A))
 
 
+@operation()
 def lu(A: Any, *, pivot: bool = True) -> PLU:
     """A = P L U: a permutation, a unit lower and an upper triangle."""
     return lu_unpack(*lu_factor(A, pivot=pivot))
 
 
+@operation()
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> PLU:
     """P, L and U from what `lu_factor` returned; empty tensors for what is not wanted."""
     rows, columns = LU_data.shape[-2:]
@@ -344,6 +347,7 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_piv
     return PLU(P, _unit(tril(narrow(LU_data, -1, 0, rank), -1)), triu(narrow(LU_data, -2, 0, rank)))
 
 
+@operation()
 def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
     """X with A X = B (X A = B without `left`; A^H with `adjoint`), from `lu_factor(A)`."""
     if LU.shape[-1] != B.shape[-2 if left else -1]:

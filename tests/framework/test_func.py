@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import framework as vh
+from framework import func, nn
+from framework.func import vmap
 
 # torch.func warns of its own insides
 pytestmark = [
@@ -117,3 +119,137 @@ DERIVATIVES: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("name", DERIVATIVES)
 def test_derivatives_are_torchs(name: str) -> None:
     assert_torchs(DERIVATIVES[name])
+
+
+# -- modules ----------------------------------------------------------------------------------------------------------
+
+
+def small_net() -> Any:
+    vh.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.NormAct(4), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(32, 3),
+    )  # fmt: skip
+
+
+def test_gradients_of_samples_of_a_network_by_whole_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from framework.func import rules
+
+    net = small_net()
+    params = {name: p.detach() for name, p in net.named_parameters()}
+    images, labels = vh.randn(6, 1, 8, 8), vh.tensor([0, 1, 2, 0, 1, 2])
+    slow: list[str] = []
+    by_sample = rules.per_sample
+    monkeypatch.setattr(rules, "per_sample", lambda f, *a: (slow.append("fallback"), by_sample(f, *a))[1])
+
+    def loss(p: Any, image: Any, label: Any) -> Any:
+        return nn.functional.cross_entropy(func.functional_call(net, p, (image[None],)), label[None])
+
+    together = vmap(func.grad(loss), (None, 0, 0))(params, images, labels)
+    assert len(slow) <= 1
+    for number in range(6):
+        alone = func.grad(loss)(params, images[number], labels[number])
+        for name, expected in alone.items():
+            np.testing.assert_allclose(together[name][number].numpy(), expected.numpy(), atol=1e-6)
+
+
+def test_an_ensemble_is_one_call() -> None:
+    nets = [small_net() for _ in range(3)]
+    for number, net in enumerate(nets):
+        for parameter in net.parameters():
+            parameter.data = parameter.data + 0.1 * number
+    x = vh.randn(2, 1, 8, 8)
+    params, buffers = func.stack_module_state(nets)
+    together = vmap(lambda p, b: func.functional_call(nets[0], (p, b), (x,)))(params, buffers)
+    for number, net in enumerate(nets):
+        np.testing.assert_allclose(together[number].detach().numpy(), net(x).detach().numpy(), atol=1e-5)
+    together.sum().backward()
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in params.values())
+    with pytest.raises(RuntimeError, match="same class"):
+        func.stack_module_state([nn.Linear(2, 2), nn.ReLU()])
+
+
+# -- what a vmap allows -----------------------------------------------------------------------------------------------
+
+
+def test_random_numbers_as_asked_for() -> None:
+    x = vh.zeros(5, 1000)
+
+    def noisy(a: Any) -> Any:
+        return nn.functional.dropout(a + vh.rand(1000)) + vh.randn(1000)
+
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        vmap(noisy)(x)
+    apart = vmap(noisy, randomness="different")(x).numpy()
+    assert len(np.unique(apart[:, 0])) == 5
+    together = vmap(noisy, randomness="same")(x).numpy()
+    assert (together == together[0]).all()
+    chunked = vmap(noisy, randomness="same", chunk_size=2)(x).numpy()
+    assert (chunked == chunked[0]).all()
+    orders = vmap(lambda a: vh.randperm(1000), randomness="different")(x).numpy()
+    assert (np.sort(orders) == np.arange(1000)).all()
+    assert not (orders[0] == orders[1]).all()
+    nested = vmap(lambda a: vmap(lambda b: vh.rand(2), randomness="different")(a), randomness="different")(x[:, :3])
+    assert len(np.unique(nested.numpy())) == 5 * 3 * 2
+    half = vmap(lambda a: vh.bernoulli(a + 0.5), randomness="different")(x)
+    assert 0.4 < float(half.mean()) < 0.6
+
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "bool": (lambda m: m.vmap(lambda a: a if a.sum() > 0 else -a)(m.ones(3, 2)), "data-dependent|vmap"),
+    "item": (lambda m: m.vmap(lambda a: a * a.sum().item())(m.ones(3, 2)), "vmap"),
+    "shape depends on data": (lambda m: m.vmap(lambda a: a[a > 0])(m.tensor([[1.0, -1.0], [1.0, 1.0]])), "vmap|dynamic|data"),
+    "in place on what is shared": (lambda m: m.vmap(lambda a: m.zeros(2).add_(a))(m.ones(3, 2)), "inplace arithmetic|output with shape"),
+    "in place on an argument for all": (lambda m: m.vmap(lambda a, b: b.copy_(a), (0, None))(m.ones(3, 2), m.ones(2)), "inplace|vmap"),
+    "sizes": (lambda m: m.vmap(m.add)(m.ones(3), m.ones(2)), "same size in the mapped dimension"),
+    "dims": (lambda m: m.vmap(m.sin, in_dims=2)(m.ones(3, 2)), "in_dim"),
+    "structure": (lambda m: m.vmap(m.add, in_dims=(0,))(m.ones(3), m.ones(3)), "in_dims is not compatible"),
+    "not a tensor": (lambda m: m.vmap(lambda a: 3)(m.ones(3)), "must only return Tensors"),
+    "nothing to map": (lambda m: m.vmap(m.sin, in_dims=None)(m.ones(3)), "in_dims"),
+    "backward": (lambda m: m.vmap(lambda a: a.sum().backward())(m.ones(3, 2).requires_grad_()), "backward"),
+    "requires_grad_": (lambda m: m.vmap(lambda a: (a * 1).requires_grad_())(m.ones(3, 2)), "requires_grad_"),
+    "no scalar": (lambda m: m.func.grad(m.sin)(m.ones(3)), "scalar [tT]ensor"),
+    "argnums": (lambda m: m.func.grad(lambda a: a.sum(), argnums=1)(m.ones(3)), "argnum"),
+    "integers": (lambda m: m.func.grad(lambda a: a.sum())(m.ones(3, dtype=m.int64)), "floating point"),
+}  # fmt: skip
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_are_torchs(name: str) -> None:
+    import re
+
+    import torch
+
+    ask, words = REFUSED[name]
+    kinds = []
+    for module in (vh, torch):
+        with pytest.raises(Exception) as caught:
+            ask(module)
+        kinds.append(caught.type)
+        assert re.search(words, str(caught.value)), str(caught.value)
+    assert kinds[0] is kinds[1] or "dims" in name
+
+
+def test_in_place_reaches_the_argument_as_in_torch() -> None:
+    x = vh.ones(3, 2)
+    vmap(lambda a: a.mul_(a.sum()))(x)
+    assert x.tolist() == [[2, 2]] * 3
+    with pytest.raises(RuntimeError, match="single memory location"):
+        vmap(lambda a: func.grad(lambda w: (w.mul_(2) * a).sum())(vh.ones(2)))(x)
+
+
+def test_functions_leave_no_history_behind() -> None:
+    x = vh.ones(3, dtype=vh.float64)
+    assert not func.grad(lambda a: (a**2).sum())(x).requires_grad
+    assert func.grad(lambda a: (a**2).sum())(x.clone().requires_grad_()).requires_grad
+    w = vh.ones(3, dtype=vh.float64, requires_grad=True)
+    g = func.grad(lambda a: (a * w).sum())(x)
+    assert g.requires_grad
+    with vh.no_grad():
+        assert func.grad(lambda a: (a**2).sum())(w).tolist() == [2, 2, 2]
+        assert not func.grad(lambda a: (a**2).sum())(w).requires_grad
+    assert repr(x) == "tensor([1., 1., 1.], dtype=framework.float64)"
+    shown: list[str] = []
+    vmap(lambda a: shown.append(repr(a)) or a)(x)
+    assert shown[0].startswith("BatchedTensor(lvl=")

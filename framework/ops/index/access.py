@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.device import array_module
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor
@@ -178,6 +179,7 @@ def argwhere(input: Any) -> Any:
     return nonzero(input)
 
 
+@operation()
 def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
     """`nonzero` with exactly `size` rows: cut off, or filled up with `fill_value`."""
     if size < 0:

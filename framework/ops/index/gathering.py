@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
@@ -55,6 +56,7 @@ def _(g: Any, input_shape: Any, dim: Any, index: Any) -> Any:
     return ix.index_add_zeros(g, tuple(input_shape), (slice(None),) * axis + (flat,))
 
 
+@operation()
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """`gather` with the two broadcast against each other; of the flattened tensor when `dim` is None."""
     from framework.ops.shape import broadcast_shapes, expand, reshape
@@ -76,6 +78,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     return gather(wide, axis, Tensor._wrap(within(places._data, input.shape[axis], "take_along_dim")))
 
 
+@operation()
 def take(input: Any, index: Any) -> Any:
     """The elements at these places of the flattened tensor; negative ones count from the end."""
     from framework.ops.shape import reshape

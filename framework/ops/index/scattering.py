@@ -119,6 +119,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any, *, reduce: str | None = 
 # -- whole slices along a dimension -----------------------------------------------------------------------------------
 
 
+@operation()
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     """A copy of `input` with the slices of `source` along `dim`, times `alpha`, added to those `index` names."""
     places, values, whole = _slices("index_add", input, dim, index, source)
@@ -134,6 +135,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     return _back(scatter_values(whole, dim, places, values), input)
 
 
+@operation()
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """A copy of `input` with its slices along `dim` that `index` names filled with one value."""
     if getattr(value, "ndim", 0):
@@ -152,6 +154,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     return _back(e.masked_fill(whole, mask, value), input)
 
 
+@operation()
 def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Any:
     """A copy of `input` with the slices of `source` along `dim` reduced into those that `index` names."""
     if reduce not in ("prod", "mean", "amax", "amin"):
@@ -197,6 +200,7 @@ def _(g: Any, index: Any, value_shape: Any) -> Any:
     return sum_to_size(ix.take_at(g, index), value_shape)
 
 
+@operation()
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     """A copy of `input` with `source` at (or added to) these places of the flattened tensor."""
     from framework.ops.shape import reshape
@@ -216,6 +220,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     return reshape(add_at(rows, values, flat) if accumulate else ix.put_at(rows, values, flat), tuple(input.shape))
 
 
+@operation()
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """A copy of `input` with its elements under the mask replaced by those of `source`, in order."""
     from framework.ops.shape import broadcast_shapes, expand, reshape
