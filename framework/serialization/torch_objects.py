@@ -238,6 +238,8 @@ _TYPES = {
     "complex32": None, "qint8": None, "quint8": None, "qint32": None, "quint4x2": None, "quint2x4": None,
     "bits8": None, "bits16": None, "bits1x8": None, "bits2x4": None, "bits4x2": None, "float4_e2m1fn_x2": None,
     **{f"{sign}int{bits}": None for sign in ("", "u") for bits in range(1, 8)},
+    **{f"per_{scheme}": None for scheme in ("tensor_affine", "tensor_symmetric", "channel_affine",
+                                            "channel_symmetric", "channel_affine_float_qparams")},
 }  # fmt: skip
 _TORCH_TYPES = {name: TorchType(name, None if dtype is None else np.dtype(dtype)) for name, dtype in _TYPES.items()}
 _STORAGES = {
