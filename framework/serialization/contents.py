@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def _open_file(f: Any, mapped: bool, stack: contextlib.ExitStack) -> Contents:
     state: Any
     metadata: dict[str, str] = {}
     if bytes(source.view()[: len(SIGNATURE)]) == SIGNATURE:
-        keras = KerasFile(f)
+        keras = KerasFile(io.BytesIO(source.view()) if hasattr(f, "read") else f, label, source.size)
         stack.callback(keras.close)
         state, metadata = keras.read()
         kind = "Keras"

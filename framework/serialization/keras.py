@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,18 +20,17 @@ _MAX_ATTRIBUTE = 2**26
 class KerasFile:
     """An open `.h5` file; its arrays are read on request, each into memory of its own."""
 
-    def __init__(self, path: Any) -> None:
+    def __init__(self, file: Any, label: str, size: int) -> None:
         try:
             import h5py
         except ImportError:
             raise SerializationError(
-                f"'{Path(path).name}' is an HDF5 file, and reading it needs h5py: pip install 'voxhelix[keras]'"
+                f"'{label}' is an HDF5 file, and reading it needs h5py: pip install 'voxhelix[keras]'"
             ) from None
         self._h5py = h5py
-        self._label = Path(path).name
-        self._size = Path(path).stat().st_size
+        self._label, self._size = label, size
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(file, "r")
         except (OSError, RuntimeError, ValueError) as error:
             raise self._damaged() from error
 

@@ -17,12 +17,13 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 
+from framework.serialization.collector import uncollected
 from framework.serialization.errors import SerializationError, shown
 from framework.serialization.source import Source
 from framework.serialization.stored import Stored
 
 # The format allows 100 MB; what JSON of that size unfolds to is more memory and time than a header is worth.
-MAX_HEADER = 32 * 2**20
+MAX_HEADER = 16 * 2**20
 _ALIGNMENT = 64
 _METADATA = "__metadata__"
 _DTYPES = {
@@ -138,7 +139,8 @@ def parse_json(text: bytes, what: str) -> dict[str, Any]:
         return result
 
     try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=table)
+        with uncollected():
+            parsed = json.loads(text.decode("utf-8"), object_pairs_hook=table)
     except SerializationError:
         raise
     except (ValueError, RecursionError) as error:

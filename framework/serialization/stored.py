@@ -16,7 +16,7 @@ from framework.core.tensor import Size
 from framework.serialization.errors import SerializationError
 
 MAX_DEPTH = 100
-MAX_VALUES = 5_000_000
+MAX_VALUES = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ def _children(node: Any) -> Iterator[tuple[Any, Any]]:
 
 def _measure(node: Any, label: str, depth: int, sizes: dict[int, tuple[int, bool]]) -> tuple[int, bool]:
     """How many values a walk over the node meets, shared ones each time, and whether arrays are among them."""
+    if isinstance(node, Stored) and node.dtype.hasobject:
+        raise SerializationError(f"'{label}' is damaged: an array in it has no content; copy or download it again")
     if isinstance(node, Stored | Refused):
         return 1, True
     if isinstance(node, TorchType) and node.dtype not in FROM_NUMPY:

@@ -203,10 +203,8 @@ class _Array(Stored, Buildable):
 
 
 def _array(class_: Any = None, shape: Any = None, code: Any = None) -> _Array:
-    def unfilled() -> np.ndarray[Any, Any]:
-        raise ValueError("an array without content")
-
-    return _Array(np.dtype(np.uint8), (), unfilled, "array")
+    """An array whose content follows; until then it is of objects, which no file's array may be."""
+    return _Array(np.dtype(object), (), lambda: np.empty((), object), "array")
 
 
 def _from_bytes(raw: Any, dtype: Any, shape: Any, order: Any = "C", kind: str = "array") -> Stored:

@@ -14,7 +14,7 @@ from framework.serialization.stored import MAX_DEPTH, Refused, Stored, join
 from framework.serialization.torch_objects import find
 from framework.serialization.unpickle import Buildable, Callee
 
-_MAX_MODULES = 1_000_000
+_MAX_MODULES = 100_000
 _LISTS = re.compile(
     r"^class (\w+)\(Module\):\n +__parameters__ = \[([^\]\n]*)\]\n +__buffers__ = \[([^\]\n]*)\]", re.MULTILINE
 )

@@ -12,10 +12,11 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from framework.serialization.collector import uncollected
 from framework.serialization.errors import SerializationError, shown
 from framework.serialization.keys import check_key, check_scalar
 
-MAX_INSTRUCTIONS = 5_000_000
+MAX_INSTRUCTIONS = 3_000_000
 MAX_TEXT = 512 * 2**20  # bytes of all strings together
 _MARK = object()
 
@@ -73,6 +74,10 @@ class Unpickler:
     def load(self) -> Any:
         """The next pickle's value. SerializationError for damage, for anything unknown, and for what is too large."""
         self._stack, self._memo = [], {}
+        with uncollected():
+            return self._run()
+
+    def _run(self) -> Any:
         data, size = self._data, len(self._data)
         for _ in range(MAX_INSTRUCTIONS):
             if self.position >= size:
@@ -156,7 +161,11 @@ class Unpickler:
         raise ValueError("no mark")
 
     def _pop_some(self, count: int) -> tuple[Any, ...]:
-        return tuple(reversed([self._pop() for _ in range(count)]))
+        values = tuple(self._stack[-count:])
+        if len(values) < count or any(value is _MARK for value in values):
+            raise ValueError("a tuple needs more values")
+        del self._stack[-count:]
+        return values
 
     # -- what instructions do -----------------------------------------------------------------------------------------
 
