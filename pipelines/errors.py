@@ -59,7 +59,7 @@ def explain(error: BaseException) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return "Stopped.", ExitCode.INTERRUPTED
-    if _is_image_error(error):
+    if _is_bad_file(error):
         return str(error), ExitCode.BAD_INPUT
     if isinstance(error, MemoryError):
         return "There is not enough memory for this; a smaller patch_size or batch_size needs less.", ExitCode.FAILURE
@@ -73,7 +73,8 @@ def explain(error: BaseException) -> tuple[str, int]:
     )
 
 
-def _is_image_error(error: BaseException) -> bool:
+def _is_bad_file(error: BaseException) -> bool:
+    from framework.serialization import SerializationError
     from medimg import ImageError
 
-    return isinstance(error, ImageError)
+    return isinstance(error, ImageError | SerializationError)

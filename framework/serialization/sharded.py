@@ -32,7 +32,8 @@ def find_checkpoint(path: Path) -> Path:
             for candidate in (path / name, path / f"{name}{INDEX}"):
                 if candidate.exists():
                     return candidate
-        found = sorted(path.glob(f"*{INDEX}")) or sorted(path.glob("*.safetensors"))
+        whole = [file for file in path.glob("*.safetensors") if not re.search(r"-\d{5}-of-\d{5}\.", file.name)]
+        found = sorted([*path.glob(f"*{INDEX}"), *whole])
         if len(found) == 1:
             return found[0]
         raise SerializationError(

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.weights import weights
+
 EPILOG = (
     "Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 unreadable or unsuitable input, "
     "8 some cases of several failed, 130 interrupted. Research use only."
@@ -20,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+app.add_typer(weights)
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one entry, as in training.seed=3.")

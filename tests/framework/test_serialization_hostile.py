@@ -42,9 +42,10 @@ print(json.dumps(results))
 """
 
 
-def outcomes(
-    folder: Path, files: dict[str, bytes], modes: tuple[bool, ...] = (True, False)
-) -> dict[str, tuple[str, float]]:
+Outcomes = dict[str, tuple[str, float]]
+
+
+def outcomes(folder: Path, files: dict[str, bytes], modes: tuple[bool, ...] = (True, False)) -> Outcomes:
     """What becomes of each file in a process of limited memory, and the seconds of processor it takes."""
     paths = []
     for number, content in enumerate(files.values()):
