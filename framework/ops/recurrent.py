@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from framework.core.autocast import operation
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes
@@ -17,7 +18,7 @@ from framework.ops.linalg import linear
 from framework.ops.shape import cat, chunk, narrow
 
 
-@op(method=False, kind="promote")
+@op(method=False, kind="promote", autocast="cuda:lower")
 def recurrent(
     xp: Any,
     parts: Array,
@@ -197,6 +198,12 @@ def _before(xp: Any, states: Any, first: Any, sizes: Sizes, reverse: bool) -> An
         before[part] = now[:rows]
         now[:rows] = states[part]
     return before
+
+
+@operation(autocast="lower")
+def recurrent_lower(*arguments: Any) -> Any:
+    """`recurrent` whose state too has autocast's type: PyTorch's LSTM and Elman layers, but not its GRU on CPU."""
+    return recurrent(*arguments)
 
 
 def _wide(array: Any) -> Any:

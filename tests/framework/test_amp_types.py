@@ -175,3 +175,48 @@ def test_result_types(name: str, start: str) -> None:
         with m.autocast("cpu", dtype=m.bfloat16):
             found.append(str(cases(m)[name](x).dtype).rpartition(".")[2])
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell", "Encoder"])
+def test_layers(name: str) -> None:
+    """Types of outputs and states of layers that are made of many operations, and of their gradients."""
+    import torch
+
+    found: list[list[str]] = []
+    for m in (vh, torch):
+        if name == "Encoder":
+            layer = m.nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+        else:
+            layer = getattr(m.nn, name)(4, 6)
+        x = m.ones(2, 4, requires_grad=True) if "Cell" in name else m.ones(3, 2, 4, requires_grad=True)
+        with m.autocast("cpu", dtype=m.bfloat16):
+            out = layer(x)
+        items: list[Any] = [out]
+        while any(isinstance(item, tuple) for item in items):
+            items = [each for item in items for each in (item if isinstance(item, tuple) else (item,))]
+        sum(item.float().sum() for item in items).backward()
+        tensors = [*items, x.grad, *(parameter.grad for parameter in layer.parameters())]
+        found.append([str(tensor.dtype).rpartition(".")[2] for tensor in tensors])
+    assert found[0] == found[1]
+
+
+def test_checkpointed_parts_run_again_in_their_region() -> None:
+    from framework.utils.checkpoint import checkpoint
+
+    weight = vh.nn.Parameter(vh.ones(3, 3))
+    grads = []
+    for part in (lambda f, x: checkpoint(f, x, use_reentrant=False), lambda f, x: f(x)):
+        types = []
+
+        def product(x: vh.Tensor, types: list[Any] = types) -> vh.Tensor:
+            types.append((x @ weight).dtype)
+            return (x @ weight).exp()
+
+        with vh.autocast("cpu"):
+            out = part(product, vh.ones(2, 3) / 3)
+        out.float().sum().backward()
+        assert set(types) == {vh.bfloat16}
+        assert weight.grad is not None
+        grads.append(weight.grad.numpy())
+        weight.grad = None
+    np.testing.assert_array_equal(*grads)

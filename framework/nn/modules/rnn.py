@@ -17,7 +17,7 @@ from framework.nn import init
 from framework.nn.modules.module import Module
 from framework.nn.parameter import Parameter
 from framework.nn.utils.rnn import PackedSequence
-from framework.ops.recurrent import recurrent
+from framework.ops.recurrent import recurrent, recurrent_lower
 
 State = tuple[Tensor, ...]
 
@@ -190,9 +190,10 @@ class RNNBase(Module):
                 )
                 state = [first[len(ends)] for first in start]
                 cell = state[1] if self.states > 1 else None
+                run = recurrent if self.cell == "gru" else recurrent_lower
                 # The input's part of all times is one product.
                 parts, reverse = F.linear(x, w_ih, b_ih), end.endswith("_reverse")
-                outputs, h, c, _ = recurrent(parts, w_hh, b_hh, state[0], cell, w_hr, self.cell, sizes, reverse)
+                outputs, h, c, _ = run(parts, w_hh, b_hh, state[0], cell, w_hr, self.cell, sizes, reverse)
                 runs.append(outputs)
                 ends.append((h, c))
             x = runs[0] if len(runs) == 1 else framework.cat(runs, -1)
