@@ -6,6 +6,7 @@ from typing import Any
 _HOMES = {
     "parameter": "Parameter Buffer UninitializedParameter UninitializedBuffer",
     "modules.module": "Module",
+    "summary": "summary",
     "modules.loss_adaptive": "AdaptiveLogSoftmaxWithLoss",
     "modules.container": "Sequential ModuleList ModuleDict ParameterList ParameterDict",
     "modules.conv": "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d",
