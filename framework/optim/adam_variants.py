@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import framework
-from framework.core.device import array_module
 from framework.core.tensor import Tensor
-from framework.optim.elementwise import ElementwiseOptimizer, check, check_betas, decayed, mix, mix_square, root
+from framework.optim.elementwise import ElementwiseOptimizer, check, check_betas, root
 from framework.optim.optimizer import Optimizer, gradients, implementation, written
 
 
@@ -19,6 +18,7 @@ class Adamax(ElementwiseOptimizer):
     State: "step", "exp_avg", "exp_inf".
     """
 
+    _rule = "adamax"
     _kept = ("exp_avg", "exp_inf")
 
     def __init__(
@@ -41,17 +41,9 @@ class Adamax(ElementwiseOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> float:
-        return float(group["lr"]) / (1 - float(group["betas"][0]) ** step)
-
-    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
-        kind, (beta1, beta2) = p.dtype.type, _betas(group)
-        g = decayed(g, p, group["weight_decay"])
-        mix(kept["exp_avg"], g, 1 - beta1)
-        largest = kept["exp_inf"]
-        largest *= kind(beta2)
-        largest[...] = array_module(p).maximum(largest, abs(g) + kind(group["eps"]))
-        p -= kind(factors) * kept["exp_avg"] / largest
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
+        beta1, beta2 = _betas(group)
+        return (), 1.0, float(group["lr"]) / (1 - beta1**step), 1 - beta1, beta2, float(group["eps"])
 
 
 class NAdam(ElementwiseOptimizer):
@@ -60,6 +52,7 @@ class NAdam(ElementwiseOptimizer):
     State: "step", "mu_product", "exp_avg", "exp_avg_sq".
     """
 
+    _rule = "nadam"
     _kept = ("exp_avg", "exp_avg_sq")
 
     def __init__(
@@ -90,24 +83,13 @@ class NAdam(ElementwiseOptimizer):
         super()._start(param, group)
         self.state[param]["mu_product"] = framework.tensor(1.0)
 
-    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[float, float, float]:
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
         lr, (beta1, beta2) = float(group["lr"]), _betas(group)
         now, after = (beta1 * (1 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (step, step + 1))
         state["mu_product"] = state["mu_product"] * now
         product = float(state["mu_product"])
-        return lr * (1 - now) / (1 - product), lr * after / (1 - product * after), 1 - beta2**step
-
-    def _move(
-        self, p: Any, g: Any, kept: dict[str, Any], factors: tuple[float, float, float], group: dict[str, Any]
-    ) -> None:
-        kind, (beta1, beta2) = p.dtype.type, _betas(group)
-        of_gradient, of_mean, correction = map(kind, factors)
-        g = _with_decay(p, g, group)
-        mix(kept["exp_avg"], g, 1 - beta1)
-        mix_square(kept["exp_avg_sq"], g, beta2)
-        below = root(kept["exp_avg_sq"] / correction) + kind(group["eps"])
-        p -= of_gradient * g / below
-        p -= of_mean * kept["exp_avg"] / below
+        sizes = lr * (1 - now) / (1 - product), lr * after / (1 - product * after)
+        return (), _shrink(group), *sizes, 1 - beta2**step, 1 - beta1, beta2, 1 - beta2, float(group["eps"])
 
 
 class RAdam(ElementwiseOptimizer):
@@ -116,6 +98,7 @@ class RAdam(ElementwiseOptimizer):
     State: "step", "exp_avg", "exp_avg_sq".
     """
 
+    _rule = "radam"
     _kept = ("exp_avg", "exp_avg_sq")
 
     def __init__(
@@ -140,29 +123,18 @@ class RAdam(ElementwiseOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[float, float | None]:
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
         lr, (beta1, beta2) = float(group["lr"]), _betas(group)
         correction = 1 - beta2**step
         longest = 2 / (1 - beta2) - 1
         length = longest - 2 * step * beta2**step / correction
+        rectified = 0.0
+        if length > 5:
+            ratio = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            rectified = math.sqrt(ratio * correction)
+        choices = ("RECTIFIED",) if length > 5 else ()
         size = lr / (1 - beta1**step)
-        if length <= 5:
-            return size, None
-        rectified = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-        return size, math.sqrt(rectified * correction)
-
-    def _move(
-        self, p: Any, g: Any, kept: dict[str, Any], factors: tuple[float, float | None], group: dict[str, Any]
-    ) -> None:
-        kind, (beta1, beta2) = p.dtype.type, _betas(group)
-        size, rectified = factors
-        g = _with_decay(p, g, group)
-        mix(kept["exp_avg"], g, 1 - beta1)
-        mix_square(kept["exp_avg_sq"], g, beta2)
-        step = kept["exp_avg"] * kind(size)
-        if rectified is not None:
-            step = step * (kind(rectified) / (root(kept["exp_avg_sq"]) + kind(group["eps"])))
-        p -= step
+        return choices, _shrink(group), size, rectified, 1 - beta1, beta2, 1 - beta2, float(group["eps"])
 
 
 class SparseAdam(Optimizer):
@@ -228,8 +200,6 @@ def _betas(group: dict[str, Any]) -> tuple[float, float]:
     return float(beta1), float(beta2)
 
 
-def _with_decay(p: Any, g: Any, group: dict[str, Any]) -> Any:
-    if not group["decoupled_weight_decay"]:
-        return decayed(g, p, group["weight_decay"])
-    p *= p.dtype.type(1 - float(group["lr"]) * group["weight_decay"])
-    return g
+def _shrink(group: dict[str, Any]) -> float:
+    """What decoupled decay leaves of a parameter."""
+    return 1 - float(group["lr"]) * group["weight_decay"] if group["decoupled_weight_decay"] else 1.0

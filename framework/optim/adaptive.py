@@ -7,7 +7,7 @@ from typing import Any
 
 import framework
 from framework.core.tensor import Tensor
-from framework.optim.elementwise import ElementwiseOptimizer, check, decayed, mix, mix_square, root
+from framework.optim.elementwise import ElementwiseOptimizer, check
 from framework.optim.optimizer import implementation
 
 
@@ -17,6 +17,7 @@ class Adagrad(ElementwiseOptimizer):
     State, from the beginning: "step", "sum".
     """
 
+    _rule = "adagrad"
     _kept = ("sum",)
 
     def __init__(
@@ -60,14 +61,9 @@ class Adagrad(ElementwiseOptimizer):
             param.detach(), complex(value, value) if param.is_complex() else value
         )
 
-    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> float:
-        return float(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
-
-    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
-        kind, total = p.dtype.type, kept["sum"]
-        g = decayed(g, p, group["weight_decay"])
-        total += g * g
-        p -= kind(factors) * g / (root(total) + kind(group["eps"]))
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
+        rate = float(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
+        return (), 1.0, rate, float(group["eps"])
 
 
 class Adadelta(ElementwiseOptimizer):
@@ -76,6 +72,7 @@ class Adadelta(ElementwiseOptimizer):
     State: "step", "square_avg", "acc_delta".
     """
 
+    _rule = "adadelta"
     _kept = ("square_avg", "acc_delta")
 
     def __init__(
@@ -103,14 +100,9 @@ class Adadelta(ElementwiseOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
-        kind, rho = p.dtype.type, group["rho"]
-        eps = kind(group["eps"])
-        g = decayed(g, p, group["weight_decay"])
-        mix_square(kept["square_avg"], g, rho)
-        delta = root(kept["acc_delta"] + eps) / root(kept["square_avg"] + eps) * g
-        mix_square(kept["acc_delta"], delta, rho)
-        p -= delta * kind(float(group["lr"]))
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
+        rho = float(group["rho"])
+        return (), 1.0, float(group["lr"]), rho, 1 - rho, float(group["eps"])
 
 
 class RMSprop(ElementwiseOptimizer):
@@ -119,6 +111,7 @@ class RMSprop(ElementwiseOptimizer):
     State: "step", "square_avg", with momentum "momentum_buffer", with centered "grad_avg".
     """
 
+    _rule = "rmsprop"
     _kept = ("square_avg", "momentum_buffer", "grad_avg")
 
     def __init__(
@@ -149,26 +142,11 @@ class RMSprop(ElementwiseOptimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def _start(self, param: Tensor, group: dict[str, Any]) -> None:
-        super()._start(param, group)
-        if not group["momentum"]:
-            del self.state[param]["momentum_buffer"]
-        if not group["centered"]:
-            del self.state[param]["grad_avg"]
+    def _used(self, group: dict[str, Any]) -> tuple[str, ...]:
+        asked = True, bool(group["momentum"]), group["centered"]
+        return tuple(key for key, wanted in zip(self._kept, asked) if wanted)
 
-    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
-        kind, alpha = p.dtype.type, group["alpha"]
-        g = decayed(g, p, group["weight_decay"])
-        square = kept["square_avg"]
-        mix_square(square, g, alpha)
-        if group["centered"]:
-            mean = kept["grad_avg"]
-            mix(mean, g, 1 - alpha)
-            square = square - mean * mean
-        step = g / (root(square) + kind(group["eps"]))
-        if group["momentum"]:
-            buffer = kept["momentum_buffer"]
-            buffer *= kind(group["momentum"])
-            buffer += step
-            step = buffer
-        p -= step * kind(float(group["lr"]))
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
+        alpha, momentum = float(group["alpha"]), float(group["momentum"])
+        choices = (*(["MOMENTUM"] if momentum else ()), *(["CENTERED"] if group["centered"] else ()))
+        return choices, 1.0, float(group["lr"]), alpha, 1 - alpha, float(group["eps"]), momentum

@@ -7,7 +7,7 @@ from typing import Any
 
 import framework
 from framework.core.tensor import Tensor
-from framework.optim.elementwise import ElementwiseOptimizer, check, decayed
+from framework.optim.elementwise import ElementwiseOptimizer, check
 from framework.optim.optimizer import implementation
 
 
@@ -17,6 +17,7 @@ class ASGD(ElementwiseOptimizer):
     State: "step", "eta" = lr / (1 + lambd lr t)^alpha, "mu" (the weight of p in the mean), "ax".
     """
 
+    _rule = "asgd"
     _kept = ("ax",)
 
     def __init__(
@@ -44,18 +45,8 @@ class ASGD(ElementwiseOptimizer):
         self.state[param]["eta"] = framework.tensor(float(group["lr"]))
         self.state[param]["mu"] = framework.tensor(1.0)
 
-    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[float, float]:
-        lr, now = float(group["lr"]), (float(state["eta"]), float(state["mu"]))
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
+        lr, eta, mu = float(group["lr"]), float(state["eta"]), float(state["mu"])
         state["eta"] = framework.tensor(lr / (1 + group["lambd"] * lr * step) ** group["alpha"])
         state["mu"] = framework.tensor(1 / max(1, step - group["t0"]))
-        return now
-
-    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: tuple[float, float], group: dict[str, Any]) -> None:
-        kind, ax, (eta, mu) = p.dtype.type, kept["ax"], factors
-        g = decayed(g, p, group["weight_decay"])
-        p *= kind(1 - group["lambd"] * eta)
-        p -= g * kind(eta)
-        if mu == 1:
-            ax[...] = p
-        else:
-            ax += (p - ax) * kind(mu)
+        return ("COPIED",) if mu == 1 else (), 1 - group["lambd"] * eta, eta, mu

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import framework
-from framework.core.device import array_module
 from framework.core.tensor import Tensor
 from framework.optim.elementwise import ElementwiseOptimizer, check
 from framework.optim.optimizer import implementation
@@ -19,6 +18,7 @@ class Rprop(ElementwiseOptimizer):
     State: "step", "prev" (the last gradient), "step_size".
     """
 
+    _rule = "rprop"
     _kept = ("prev", "step_size")
 
     def __init__(
@@ -47,12 +47,5 @@ class Rprop(ElementwiseOptimizer):
             param.detach(), complex(lr, lr) if param.is_complex() else lr
         )
 
-    def _move(self, p: Any, g: Any, kept: dict[str, Any], factors: float, group: dict[str, Any]) -> None:
-        xp, kind, size = array_module(p), p.dtype.type, kept["step_size"]
-        agreement = g * kept["prev"]
-        shrink, grow = map(kind, group["etas"])
-        size *= xp.where(agreement > 0, grow, xp.where(agreement < 0, shrink, kind(1)))
-        size[...] = xp.clip(size, *map(kind, group["step_sizes"]))
-        g = xp.where(agreement < 0, kind(0), g)
-        p -= xp.sign(g) * size
-        kept["prev"][...] = g
+    def _factors(self, state: dict[str, Any], step: float, group: dict[str, Any]) -> tuple[Any, ...]:
+        return (), 1.0, *map(float, group["etas"]), *map(float, group["step_sizes"])

@@ -16,6 +16,7 @@ KERNELS: dict[str, str] = {
     "foreach_sgd": "framework.backends.cpu.update:foreach_sgd",
     "scaled_sum": "framework.backends.cpu.vectors:scaled_sum",
     "ordered_dot": "framework.backends.cpu.vectors:ordered_dot",
+    "foreach_update": "framework.backends.cpu.update:foreach_update",
     "foreach_adam": "framework.backends.cpu.update:foreach_adam",
     "foreach_unscale": "framework.backends.cpu.update:foreach_unscale",
 }

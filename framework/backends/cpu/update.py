@@ -94,6 +94,25 @@ def foreach_unscale(grads: Sequence[Array], factor: float) -> Any:
     return np.asarray(lost > 0, np.float32)
 
 
+def foreach_update(
+    params: Sequence[Array], grads: Sequence[Array], kept: Sequence[Array], rule: str, choices: Sequence[str],
+    decay: float, shrink: float, numbers: Sequence[float],
+) -> Any:  # fmt: skip
+    """One step by a rule of `ops.updates`, in place."""
+    from framework.backends.cpu import rule_kernels
+
+    count = len(params)
+    tables = _tables(params, grads, *(kept[start : start + count] for start in range(0, len(kept), count)))
+    if tables is None:
+        return NotImplemented
+    kernel = getattr(rule_kernels, rule)
+    for dtype, (table, kept_alive) in tables.items():
+        compiled = kernel(Float=dtype, **{name: int(name in choices) for name in rule_kernels.CHOICES})
+        threads.run(compiled, len(table), table.ctypes.data, decay, shrink, *numbers)
+        kept_alive.clear()
+    return None
+
+
 _CHUNK = 1 << 15
 
 
