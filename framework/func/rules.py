@@ -124,7 +124,7 @@ def whole(value: Any, level: int, size: int) -> Any:
 
 @names(
     "_conj _frexp _where _clamp abs angle ceil floor frac round sign sgn trunc neg square conj_physical real "
-    "imag elu gelu silu softplus leaky_relu leaky_relu_grad masked_fill nan_to_num isclose isfinite isinf "
+    "imag elu gelu silu softplus leaky_relu leaky_relu_grad nan_to_num isclose isfinite isinf "
     "isnan isneginf isposinf isreal signbit to_dtype apply_mask complex polygamma stack_parts view_as_real "
     "view_as_complex to_device"
 )
@@ -132,6 +132,12 @@ def elementwise(record: Any, values: list[Any], level: int) -> Any:
     """Samples aligned from the last dimension, as broadcasting does."""
     ndim = max(value.ndim for value in values if hasattr(value, "ndim") and not isinstance(value, type))
     return call(record, [value.padded(ndim) if is_at(value, level) else value for value in values])
+
+
+@rule("masked_fill")
+def _(record: Any, values: list[Any], level: int) -> Any:
+    """The value is a number: one for each sample would be none."""
+    return NotImplemented if is_at(values[2], level) else elementwise(record, values, level)
 
 
 @rule("_meet")
