@@ -41,7 +41,8 @@ def as_torch() -> Iterator[types.ModuleType]:
     try:
         yield importlib.import_module("torch")
     finally:
-        sys.meta_path.remove(finder)
+        if sys.meta_path:  # None while the interpreter ends
+            sys.meta_path.remove(finder)
         for name in [name for name in sys.modules if name == "torch" or name.startswith("torch.")]:
             del sys.modules[name]
 

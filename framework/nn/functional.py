@@ -52,9 +52,10 @@ from framework.ops.dropout import dropout2d as dropout2d
 from framework.ops.dropout import dropout3d as dropout3d
 from framework.ops.dropout import feature_alpha_dropout as feature_alpha_dropout
 from framework.ops.embedding_bag import embedding_bag as embedding_bag
+from framework.ops.embedding_bag import renorm_rows
 from framework.ops.grid import affine_grid as affine_grid
 from framework.ops.grid import grid_sample as grid_sample
-from framework.ops.index import embedding as embedding
+from framework.ops.index import embedding as _embedding
 from framework.ops.index import one_hot as one_hot
 from framework.ops.likelihood_loss import ctc_loss as ctc_loss
 from framework.ops.likelihood_loss import gaussian_nll_loss as gaussian_nll_loss
@@ -176,6 +177,29 @@ def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
 
 @operation(autocast="cuda:widest")
 @in_float32
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of `weight` (V, E) that integer `input` (*) names: (*, E).
+
+    The row `padding_idx` gets no gradient. `max_norm`: rows that are used and longer are shortened, in place. With
+    `scale_grad_by_freq` a row's gradient is divided by how often it is named. Gradients are dense, also with `sparse`.
+    """
+    if padding_idx is not None:
+        if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= weight.shape[0]
+    if max_norm is not None:
+        renorm_rows(weight, input._data, max_norm, norm_type)
+    return _embedding(input, weight, padding_idx, scale_grad_by_freq)
+
+
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_k x2 + b_k for every k: (..., I) and (..., J) with weight (K, I, J) give (..., K)."""
     result = framework.einsum("...i,kij,...j->...k", input1, weight, input2)

@@ -12,7 +12,7 @@ from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
 from framework.ops.linalg import matmul
 from framework.ops.reduce import sum
-from framework.ops.shape import transpose
+from framework.ops.shape import repeat_interleave, transpose
 
 
 @op(method=False, kind="float")
@@ -75,10 +75,16 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(q k^T / sqrt(E) + mask) v (Vaswani et al. 2017): (*, L, E), (*, S, E), (*, S, V) to (*, L, V)."""
+    """softmax(q k^T / sqrt(E) + mask) v (Vaswani et al. 2017): (*, L, E), (*, S, E), (*, S, V) to (*, L, V).
+
+    With `enable_gqa` the heads, dimension -3, of key and value may be fewer: each serves a group of the query's heads.
+    """
     if is_causal and attn_mask is not None:
         raise RuntimeError("scaled_dot_product_attention: explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa:
+        key, value = (_for_each_head(x, query.shape[-3]) for x in (key, value))
     scores = e.mul(matmul(query, transpose(key, -2, -1)), 1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if is_causal:
         attn_mask = Tensor._wrap(np.tri(query.shape[-2], key.shape[-2], dtype=bool)).to(query.device)
@@ -93,3 +99,12 @@ def scaled_dot_product_attention(
 
         weights = dropout(weights, dropout_p)
     return matmul(weights, value)
+
+
+def _for_each_head(x: Tensor, heads: int) -> Tensor:
+    if heads % x.shape[-3]:
+        raise RuntimeError(
+            f"scaled_dot_product_attention: enable_gqa needs the query's heads ({heads}) to be a multiple of the "
+            f"heads of key and value ({x.shape[-3]})"
+        )
+    return repeat_interleave(x, heads // x.shape[-3], -3)

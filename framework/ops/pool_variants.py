@@ -11,7 +11,17 @@ from framework.core.random import default_generator
 from framework.core.tensor import Tensor
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes, as_sizes
-from framework.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d, batched, max_pool_grad, pick_flat
+from framework.ops.pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    batched,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_pool_grad,
+    pick_flat,
+)
 from framework.ops.shape import reshape, squeeze
 
 
@@ -249,6 +259,10 @@ def _unpool(rank: int, input: Any, indices: Any, kernel_size: Any, stride: Any, 
 def _power_mean(
     mean: Any, rank: int, input: Any, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Any:
+    if math.isinf(norm_type):
+        largest = (max_pool1d, max_pool2d, max_pool3d)[rank - 1]
+        sign = 1.0 if norm_type > 0 else -1.0
+        return e.mul(largest(e.mul(e.abs(input), sign), kernel_size, stride, 0, 1, ceil_mode), sign)
     kernel = as_sizes(kernel_size, rank, f"lp_pool{rank}d", "kernel_size")
     averages = mean(e.pow(input, norm_type), kernel, stride, 0, ceil_mode)
     return e.pow(e.mul(e.mul(e.sgn(_still(averages)), e.relu(e.abs(averages))), math.prod(kernel)), 1 / norm_type)

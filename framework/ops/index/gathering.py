@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.device import array_module
 from framework.core.op import Array, op
 from framework.core.tensor import Tensor, check_dim
 from framework.ops import elementwise as e
@@ -91,16 +92,24 @@ def take(input: Any, index: Any) -> Any:
 
 
 @op(method=False)
-def embedding(xp: Any, input: Array, weight: Array, padding_idx: int | None = None) -> Array:
-    """The rows of `weight` (V, E) that integer `input` (*) names: (*, E). The padding row gets no gradient."""
+def embedding(
+    xp: Any, input: Array, weight: Array, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+) -> Array:
+    """The rows of `weight` (V, E) that integer `input` (*) names: (*, E). The padding row gets no gradient.
+
+    With `scale_grad_by_freq` a row's gradient is divided by how often it is named.
+    """
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     return weight[checked(xp, input, weight.shape[0], "embedding")]
 
 
 @embedding.vjp("weight")
-def _(g: Any, input: Any, weight_shape: Any, padding_idx: Any) -> Any:
+def _(g: Any, input: Any, weight_shape: Any, padding_idx: Any, scale_grad_by_freq: Any) -> Any:
     index = getattr(input, "_data", input)
+    if scale_grad_by_freq:
+        counts = array_module(index).bincount(index.reshape(-1), minlength=weight_shape[0])
+        g = e.mul(g, (1 / counts[index])[..., None].astype(g.dtype if not hasattr(g, "_data") else g._data.dtype))
     if padding_idx is not None:
         g = e.where((index != padding_idx)[..., None], g, 0 * g)
     return ix.index_add_zeros(g, tuple(weight_shape), (index,))
