@@ -50,7 +50,9 @@ class FitLoop:
         return self._seconds + time.monotonic() - self._begun
 
     def loader_state(self) -> Any:
-        """The loader's own state, where it keeps one."""
+        """The loader's own state, where it keeps one; a resumed run that has not yet fetched a batch hands it on."""
+        if self._resumed:
+            return self._loader_state
         return self.loader.state_dict() if hasattr(self.loader, "state_dict") else None
 
     def resume(self, state: dict[str, Any]) -> None:

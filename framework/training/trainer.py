@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from framework.core.determinism import use_deterministic_algorithms
 from framework.training import saving
 from framework.training.callbacks import Callback, ModelCheckpoint, ProgressBar
 from framework.training.callbacks.model_checkpoint import LAST
@@ -32,7 +33,8 @@ class Trainer:
 
     The folder `default_root_dir` gets `checkpoints/` and `metrics.csv`; without it nothing is written unless callbacks
     or `logger` name their own places. `logger` is a Logger, a list of them, or False. `precision` is "32-true",
-    "bf16-mixed" or "16-mixed". `seed` starts the random streams of a fit; with it (or `seed_everything` before the
+    "bf16-mixed" or "16-mixed". `deterministic` is handed to `use_deterministic_algorithms`, though algorithms are
+    deterministic in any case. `seed` starts the random streams of a fit; with it (or `seed_everything` before the
     module is made) the same run gives the same bytes.
 
     Ctrl-C or SIGTERM finish the step, write `last.safetensors` and raise TrainingStopped, which says how to resume;
@@ -65,6 +67,7 @@ class Trainer:
         enable_progress_bar: bool = True,
         fast_dev_run: bool | int = False,
         device: Any = None,
+        deterministic: bool | None = None,
         seed: int | None = None,
     ) -> None:
         for name, value in (
@@ -91,6 +94,8 @@ class Trainer:
         self.val_check_interval, self.check_val_every_n_epoch = val_check_interval, check_val_every_n_epoch
         self.num_sanity_val_steps, self.log_every_n_steps = num_sanity_val_steps, log_every_n_steps
         self.check_finite_loss, self.device, self.seed = check_finite_loss, device, seed
+        if deterministic is not None:
+            use_deterministic_algorithms(deterministic)
         self.precision = Precision(precision, str(device or "cpu").partition(":")[0])
         self.default_root_dir = Path(default_root_dir) if default_root_dir is not None else None
         self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)

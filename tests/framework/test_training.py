@@ -617,6 +617,32 @@ def test_the_same_seed_gives_the_same_bytes():
     assert finals[0] == finals[1]
 
 
+def test_deterministic_mode_is_asked_for_by_name():
+    try:
+        Trainer(deterministic=True, enable_progress_bar=False)
+        assert framework.are_deterministic_algorithms_enabled()
+    finally:
+        framework.use_deterministic_algorithms(False)
+
+
+def test_a_resumed_run_hands_its_loader_on(tmp_path):
+    """A state that is written before the first batch after resuming is the state that was read."""
+
+    class Keeps(Callback):
+        def on_train_start(self, trainer, module):
+            trainer.save_checkpoint(tmp_path / "again")
+
+    quiet(default_root_dir=tmp_path, max_epochs=-1, max_steps=8).fit(
+        Line(), DataLoader(points(), 4, shuffle=True, seed=3)
+    )
+    last = tmp_path / "checkpoints" / "last.safetensors"
+    wanted = framework.load(last, mmap=False)["loader"]
+    quiet(default_root_dir=tmp_path, callbacks=[Keeps()]).fit(
+        Line(), DataLoader(points(), 4, shuffle=True, seed=9), ckpt_path="last"
+    )
+    assert framework.load(tmp_path / "again")["loader"] == wanted
+
+
 REFUSALS = [
     ({"accumulate_grad_batches": 0}, ValueError, "accumulate_grad_batches should be at least 1"),
     ({"gradient_clip_algorithm": "mean"}, ValueError, "'norm' or 'value'"),
