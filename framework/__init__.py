@@ -44,7 +44,7 @@ _PLACES = {
     "framework.array_api.statistics": "cumulative_sum cumulative_prod",
     "framework.array_api.info": "__array_namespace_info__",
     "framework.ops.random": (
-        "rand randn rand_like randn_like randint randint_like randperm normal bernoulli multinomial"
+        "rand randn rand_like randn_like randint randint_like randperm normal bernoulli multinomial poisson binomial"
     ),
     "framework.ops.dropout": "dropout alpha_dropout feature_dropout feature_alpha_dropout",
     "framework.ops.activation": "celu prelu rrelu selu threshold hardshrink",
@@ -146,6 +146,8 @@ _RENAMED = {
     "unsafe_split": ("framework.ops.shape", "split"),
     "cfloat": ("framework.core.dtype", "complex64"),
     "cdouble": ("framework.core.dtype", "complex128"),
+    "get_rng_state": ("framework.core.random", "get_state"),
+    "set_rng_state": ("framework.core.random", "set_state"),
     "absolute": ("framework.ops.elementwise", "abs"),
     "clip": ("framework.ops.elementwise", "clamp"),
     "fix": ("framework.ops.elementwise", "trunc"),
@@ -174,7 +176,7 @@ _WRITTEN = (
 _WRITING = [f"{name}_" for name in _WRITTEN.split()]
 _SUBMODULES = (
     "amp", "array_api", "autograd", "compat", "data", "fft", "func", "linalg", "masked", "nn", "ops", "optim",
-    "profiler", "serialization", "signal", "special", "training", "utils",
+    "profiler", "random", "serialization", "signal", "special", "training", "utils",
 )  # fmt: skip
 
 __all__ = ["__version__", "newaxis", *_HOMES, *_RENAMED, *_WRITING, *_SUBMODULES]

@@ -4,17 +4,21 @@ The same numbers come out on CPU and GPU and on any number of threads, because n
 (seed, n) alone. Two integers, seed and offset, are the whole state.
 """
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from framework.core.device import device as device_type
 
 _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
+_DIGITS = {"float16": 11, "bfloat16": 8}
 _BLOCK = 1 << 16  # counters computed at once: small enough to stay in cache
 
 
@@ -31,13 +35,15 @@ class Generator:
     """A stream of random numbers. `offset` counts the 128-bit blocks drawn so far."""
 
     def __init__(self, device: Any = "cpu") -> None:
-        self.device = device
+        self.device = device_type(device)
         self._seed = 67280421310721  # torch's default seed
         self._offset = 0
         self._lock = threading.Lock()
 
     def manual_seed(self, seed: int) -> "Generator":
-        """Start the stream of a seed (any 64-bit integer; negative ones wrap)."""
+        """Start the stream of a seed (any 64-bit integer; negative ones wrap). RuntimeError for a larger number."""
+        if not -(1 << 63) <= int(seed) < 1 << 64:
+            raise RuntimeError(f"Overflow when unpacking long long: the seed {seed} does not fit into 64 bits")
         self._seed = int(seed) & 0xFFFFFFFFFFFFFFFF
         self._offset = 0
         return self
@@ -62,6 +68,14 @@ class Generator:
         self._seed, self._offset = int(state[0]), int(state[1])
         return self
 
+    def clone_state(self) -> "Generator":
+        """Another generator that goes on from the same place."""
+        return Generator(self.device).set_state(self.get_state())
+
+    def __repr__(self) -> str:
+        seed, offset = self.get_state()
+        return f"<framework.Generator device={self.device} seed={seed} offset={offset}>"
+
     def bits(self, count: int) -> np.ndarray[Any, Any]:
         """The next `count` 32-bit numbers, uint32."""
         blocks = -(-count // 4)
@@ -71,13 +85,16 @@ class Generator:
         return philox(self._seed, start, blocks).reshape(-1)[:count]
 
     def uniform(self, count: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
-        """`count` numbers in [0, 1): 24 random bits each, or 53 for float64."""
+        """`count` numbers in [0, 1): as many random bits each as the type has digits (8, 11, 24 or 53)."""
         if draws.spread is not None:
             return draws.spread(lambda total: self.uniform(total, dtype), count, True)
         if np.dtype(dtype) == np.float64:
             pair = self.bits(2 * count).astype(np.uint64)
             return ((pair[::2] << _SHIFT | pair[1::2]) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-        return ((self.bits(count) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)).astype(dtype)
+        digits = _DIGITS.get(np.dtype(dtype).name, 24)  # more would round up to 1
+        return ((self.bits(count) >> np.uint32(32 - digits)).astype(np.float32) * np.float32(2.0**-digits)).astype(
+            dtype
+        )
 
     def normal(self, count: int, dtype: Any = np.float32) -> np.ndarray[Any, Any]:
         """`count` standard normal numbers by the transform of Box and Muller (1958)."""
@@ -96,6 +113,8 @@ class Generator:
             return draws.spread(lambda total: self.integers(low, high, total), count, True)
         pair = self.bits(2 * count).astype(np.uint64)
         wide = pair[::2] << _SHIFT | pair[1::2]
+        if high - low == 1 << 64:
+            return wide.view(np.int64)
         return (wide % np.uint64(high - low)).astype(np.int64) + np.int64(low)
 
     def permutation(self, count: int) -> np.ndarray[Any, Any]:
@@ -197,6 +216,19 @@ def get_state() -> tuple[int, int]:
 def set_state(state: tuple[int, int]) -> None:
     """Continue the default stream where `get_state` was called."""
     default_generator.set_state(state)
+
+
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """Put the default stream back to where it was when the block ends. One stream serves every device."""
+    if not enabled:
+        yield
+        return
+    before = default_generator.get_state()
+    try:
+        yield
+    finally:
+        default_generator.set_state(before)
 
 
 def fold(seed: int, *values: int) -> int:

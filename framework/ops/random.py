@@ -13,6 +13,8 @@ from framework.core.views import check_writable
 from framework.ops.creation import finish
 from framework.ops.shape import sizes
 
+_WHOLE = {"bool": 1, "bfloat16": 8, "float16": 11, "float32": 24, "float64": 53, "complex64": 24, "complex128": 53}
+
 
 def rand(
     *size: Any,
@@ -34,8 +36,12 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Standard normal numbers."""
-    return _draw(lambda stream, count, kind: stream.normal(count, kind), size, generator, dtype, device, requires_grad)
+    """Standard normal numbers; complex ones have variance one too, half in each part."""
+    kind = get_default_dtype() if dtype is None else as_dtype(dtype)
+    scale = math.sqrt(0.5) if kind.is_complex else 1
+    return _draw(
+        lambda stream, count, part: _normal(stream, count, part, scale), size, generator, kind, device, requires_grad
+    )
 
 
 def rand_like(input: Tensor, **options: Any) -> Tensor:
@@ -71,8 +77,9 @@ def randint(
     if high <= low:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     shape = sizes((size,))
-    numbers = (generator or default_generator).integers(low, high, math.prod(shape)).reshape(shape)
     kind = np.dtype(np.int64) if dtype is None else as_dtype(dtype).numpy_dtype
+    _expect_range(low, high, kind)
+    numbers = (generator or default_generator).integers(low, high, math.prod(shape)).reshape(shape)
     return finish(numbers.astype(kind, copy=False), device, requires_grad)
 
 
@@ -106,11 +113,49 @@ def normal(
     return finish((draws * scale + centre).astype(draws.dtype), None, requires_grad)
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """One with the probability each element gives, else zero."""
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """One with the probability each element (or `p`) gives, else zero."""
+    chances = _probabilities("bernoulli", input if p is None else p, input.shape)
     draws = (generator or default_generator).uniform(input.numel(), np.float64).reshape(input.shape)
-    probability = (input.detach() if hasattr(input._data, "level") else input.detach().cpu())._data.astype(np.float64)
-    return finish((draws < probability).astype(input._data.dtype), input.device)
+    return finish((draws < chances).astype(input._data.dtype), input.device)
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Counts of Poisson's distribution with each element as rate, by inversion: one uniform number each."""
+    from scipy import special
+
+    if not input.is_floating_point():
+        raise RuntimeError(f"poisson is for floating-point rates, got {input.dtype}")
+    rates = input.numpy(force=True).astype(np.float64)
+    if not (rates >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    draws = _open(generator, input)
+    with np.errstate(all="ignore"):
+        high = np.ceil(special.pdtrik(draws, rates))
+        counts = _step_back(high, lambda count: special.pdtr(count, rates) >= draws)
+    return finish(np.where(rates == 0, 0, counts).astype(input._data.dtype), input.device)
+
+
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """How many of `count` trials of probability `prob` succeed, by inversion: one uniform number each."""
+    from scipy import special
+
+    if not count.is_floating_point() or count.dtype is not prob.dtype:
+        raise RuntimeError(
+            f"binomial expects count and prob of one floating-point type, got {count.dtype}, {prob.dtype}"
+        )
+    shape = np.broadcast_shapes(count.shape, prob.shape)
+    trials, chances = (np.broadcast_to(each.numpy(force=True).astype(np.float64), shape) for each in (count, prob))
+    if not (trials >= 0).all() or (trials != np.floor(trials)).any():
+        raise RuntimeError("binomial expects whole counts that are not negative")
+    chances = _probabilities("binomial", chances, shape)
+    draws = _open(generator, np.empty(shape))
+    with np.errstate(all="ignore"):
+        high = np.ceil(special.bdtrik(draws, trials, chances))
+        counts = _step_back(high, lambda number: special.bdtr(number, trials.astype(np.int64), chances) >= draws)
+    certain = np.where(chances == 1, trials, 0)
+    sure = (chances == 0) | (chances == 1) | (trials == 0)
+    return finish(np.where(sure, certain, np.clip(counts, 0, trials)).astype(count._data.dtype), count.device)
 
 
 def multinomial(
@@ -148,19 +193,31 @@ def uniform_(input: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Genera
     """Filled with uniform numbers of [a, b)."""
     if a > b:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
-    return _fill(input, lambda stream, count, kind: stream.uniform(count, kind) * kind(b - a) + kind(a), generator)
+
+    def sample(stream: Generator, count: int, kind: Any) -> Any:
+        draws = stream.uniform(count, kind) * kind(b - a) + kind(a)
+        return np.minimum(draws, np.nextafter(kind(b), kind(a)), out=draws)  # a sum may be rounded up to b
+
+    return _fill(input, sample, generator)
 
 
 def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Filled with normal numbers."""
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if input.is_complex():
+        check_writable(input)
+        drawn = randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+        return _fill(input, lambda stream, count, kind: drawn._data.reshape(-1) * std + mean, generator)
     return _fill(input, lambda stream, count, kind: stream.normal(count, kind) * kind(std) + kind(mean), generator)
 
 
-def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Generator | None = None) -> Tensor:
-    """Filled with ones of probability `p` and zeros."""
-    return _fill(input, lambda stream, count, kind: (stream.uniform(count, np.float64) < p).astype(kind), generator)
+def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Filled with ones of probability `p` (a number or a tensor) and zeros."""
+    chances = np.reshape(_probabilities("bernoulli_", p, input.shape), -1)
+    return _fill(
+        input, lambda stream, count, kind: (stream.uniform(count, np.float64) < chances).astype(kind), generator
+    )
 
 
 def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -199,14 +256,57 @@ def geometric_(input: Tensor, p: float, *, generator: Generator | None = None) -
     )
 
 
-def random_(input: Tensor, low: int = 0, high: int | None = None, *, generator: Generator | None = None) -> Tensor:
-    """Filled with integers of [low, high); the type's whole range where `high` is missing."""
-    if high is None:
-        kind = input._data.dtype
+def random_(
+    input: Tensor, low: int | None = None, high: int | None = None, *, generator: Generator | None = None
+) -> Tensor:
+    """Filled with integers of [low, high), or [0, low) of one bound; without bounds of all that the type holds.
+
+    For floating types that is up to the largest number below which every integer is one of theirs.
+    """
+    kind = input._data.dtype
+    if low is None:
         low, high = (
-            (low, int(np.iinfo(kind).max)) if kind.kind in "iu" else (0, 1 << (24 if kind.itemsize == 4 else 53))
+            0,
+            2 if kind == np.bool_ else 1 << _WHOLE[kind.name] if kind.name in _WHOLE else np.iinfo(kind).max + 1,
         )
+    elif high is None:
+        low, high = 0, low
+    _expect_range(low, high, kind)
+    if high <= low:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     return _fill(input, lambda stream, count, kind: stream.integers(low, high, count), generator)
+
+
+def _expect_range(low: int, high: int, kind: Any) -> None:
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        for name, value in (("from", low), ("to - 1", high - 1)):
+            if not limits.min <= value <= limits.max:
+                raise RuntimeError(f"{name} is out of bounds for {kind.name}: {value}")
+
+
+def _normal(stream: Generator, count: int, kind: Any, scale: float) -> Any:
+    numbers = stream.normal(count, kind)
+    return numbers if scale == 1 else numbers * kind(scale)
+
+
+def _open(generator: Generator | None, like: Any) -> Any:
+    """Uniform numbers in (0, 1), in the shape of another tensor or array."""
+    count = like.numel() if isinstance(like, Tensor) else like.size
+    return ((generator or default_generator).uniform(count, np.float64) + 2.0**-54).reshape(like.shape)
+
+
+def _step_back(high: Any, reached: Any) -> Any:
+    """The inverse of a distribution function is rounded up; one less where that is enough already."""
+    low = np.maximum(high - 1, 0)
+    return np.where(reached(low), low, high)
+
+
+def _probabilities(name: str, value: Any, shape: Any) -> Any:
+    chances = np.broadcast_to(np.asarray(getattr(value, "_data", value)).astype(np.float64), shape)
+    if not ((chances >= 0) & (chances <= 1)).all():
+        raise RuntimeError(f"{name}: expected probabilities p >= 0 and p <= 1")
+    return chances
 
 
 def _like(sample: Any, input: Tensor, options: dict[str, Any]) -> Tensor:
