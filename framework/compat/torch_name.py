@@ -61,17 +61,27 @@ class _Torch(types.ModuleType):
         own = extras(self.__name__)
         if attribute in own:
             return own[attribute]
-        for source in LAYOUT[self.__name__]:
-            module = importlib.import_module(source)
+        for module in _sources(self.__name__):
             if hasattr(module, attribute):
                 return getattr(module, attribute)
         raise AttributeError(f"framework has nothing under the name {name}")
 
     def __dir__(self) -> list[str]:
         names = {*super().__dir__(), *extras(self.__name__)}
-        for source in LAYOUT[self.__name__]:
-            names.update(dir(importlib.import_module(source)))
+        for module in _sources(self.__name__):
+            names.update(dir(module))
         return sorted(names)
+
+
+def _sources(name: str) -> Iterator[types.ModuleType]:
+    for source in LAYOUT[name]:
+        try:
+            module = importlib.import_module(source)
+        except ModuleNotFoundError as error:
+            if error.name != source:
+                raise
+            continue  # this part of the library is not built: its names are missing, like any other's
+        yield module
 
 
 @cache
