@@ -292,6 +292,10 @@ def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
     wanted: Any = (output_size,) * rank if isinstance(output_size, int) or output_size is None else tuple(output_size)
     if len(wanted) != rank:
         raise RuntimeError(f"adaptive_avg_pool{rank}d: output_size must be {rank} numbers, got {list(wanted)}")
+    if any(length is not None and length < 0 for length in wanted):
+        raise RuntimeError(
+            f"adaptive_avg_pool{rank}d: elements of output_size must be greater than or equal to 0, got {list(wanted)}"
+        )
     if 0 in result.shape[1:]:
         raise RuntimeError(
             f"adaptive_avg_pool{rank}d(): Expected input to have non-zero size for non-batch dimensions, but input has "

@@ -17,6 +17,7 @@ import copy
 import functools
 import importlib.util
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,11 @@ def adapt(probe: Any) -> None:
     def is_identity(function: Any) -> bool:  # the comparison of eigenvectors leaves all but tuples as they are
         return identity(function) and function(pair := (torch.ones(1), torch.ones(1))) is pair
 
-    def converted(cand: Any, given: Any, *rest: Any) -> Any:  # a module of torch as an argument becomes ours
-        if isinstance(given, torch.nn.Module):
-            return cand.resolve(f"nn.{type(given).__name__}")()
+    def converted(cand: Any, given: Any, *rest: Any) -> Any:  # a function of torch as an argument becomes ours
+        if isinstance(given, torch.nn.PairwiseDistance):
+            return cand.resolve("nn.PairwiseDistance")()
+        if isinstance(given, types.FunctionType | types.BuiltinFunctionType) and (place := probe.torch_path(given)):
+            return cand.resolve(place)
         return value(cand, given, *rest)
 
     probe.run_sample, probe.is_nondeterministic, probe.report = judge, is_random, with_reason
