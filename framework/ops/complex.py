@@ -58,7 +58,7 @@ def view_as_complex(xp: Any, input: Array) -> Array:
     """A view of pairs (*, 2) as complex numbers (*)."""
     if input.dtype not in _PAIRS:
         raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
             f"{input.dtype}"
         )
     if not input.ndim or input.shape[-1] != 2:
