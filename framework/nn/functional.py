@@ -83,9 +83,7 @@ from framework.ops.margin_loss import triplet_margin_with_distance_loss as tripl
 from framework.ops.multihead import multi_head_attention_forward as multi_head_attention_forward
 from framework.ops.norm import batch_norm as batch_norm
 from framework.ops.norm import group_norm as group_norm
-from framework.ops.norm import layer_norm as layer_norm
 from framework.ops.norm import local_response_norm as local_response_norm
-from framework.ops.norm import rms_norm as rms_norm
 from framework.ops.pool import adaptive_avg_pool1d as adaptive_avg_pool1d
 from framework.ops.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
 from framework.ops.pool import adaptive_avg_pool3d as adaptive_avg_pool3d
@@ -115,6 +113,8 @@ from framework.ops.resample import interpolate as interpolate
 from framework.ops.resample import upsample as upsample
 from framework.ops.resample import upsample_bilinear as upsample_bilinear
 from framework.ops.resample import upsample_nearest as upsample_nearest
+from framework.ops.row_norm import layer_norm as layer_norm
+from framework.ops.row_norm import rms_norm as rms_norm
 from framework.ops.shape import pad as pad
 from framework.ops.statistics import cosine_similarity as cosine_similarity
 from framework.ops.statistics import pairwise_distance as pairwise_distance

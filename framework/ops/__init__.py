@@ -85,6 +85,7 @@ __all__ = [
     "recurrent",
     "reduce",
     "resample",
+    "row_norm",
     "scan",
     "shape",
     "solvers",

@@ -26,10 +26,7 @@ def _softmax(xp: Any, input: Array, dim: int) -> Array:
 
 @_softmax.vjp("input")
 def _(g: Any, out: Any, dim: Any) -> Any:
-    if not out.ndim:
-        return 0 * g
-    weighted = e.mul(g, out)
-    return e.sub(weighted, e.mul(out, sum(weighted, dim, True)))
+    return softmax_grad(g, out, dim, False)
 
 
 @op(method=False, kind="float")
@@ -43,9 +40,37 @@ def _log_softmax(xp: Any, input: Array, dim: int) -> Array:
 
 @_log_softmax.vjp("input")
 def _(g: Any, out: Any, dim: Any) -> Any:
-    if not out.ndim:
+    return softmax_grad(g, out, dim, True)
+
+
+@op(method=False)
+def softmax_grad(xp: Any, g: Array, result: Array, dim: int, log: bool) -> Array:
+    """The gradient by the input, from that by the result `result` of softmax (or, with `log`, of log_softmax)."""
+    if not result.ndim:
         return 0 * g
-    return e.sub(g, e.mul(e.exp(out), sum(g, dim, True)))
+    if log:
+        return g - xp.exp(result) * g.sum(dim, keepdims=True, dtype=g.dtype)
+    weighted = g * result
+    return weighted - result * weighted.sum(dim, keepdims=True, dtype=g.dtype)
+
+
+@softmax_grad.vjp("g")
+def _(v: Any, result: Any, dim: Any, log: Any) -> Any:
+    if not result.ndim:
+        return 0 * v
+    if log:
+        return e.sub(v, sum(e.mul(v, e.exp(result)), dim, True))
+    return softmax_grad(v, result, dim, False)  # the Jacobian is symmetric
+
+
+@softmax_grad.vjp("result")
+def _(v: Any, g: Any, result: Any, dim: Any, log: Any) -> Any:
+    if not result.ndim:
+        return 0 * v
+    if log:
+        return e.neg(e.mul(e.mul(v, e.exp(result)), sum(g, dim, True)))
+    across = sum(e.mul(v, result), dim, True)
+    return e.sub(e.mul(v, e.sub(g, sum(e.mul(g, result), dim, True))), e.mul(across, g))
 
 
 @operation(autocast="cuda:float32")

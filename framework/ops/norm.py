@@ -163,43 +163,6 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     return norm_act(input, weight, bias, num_groups, eps, 1.0)[0]
 
 
-@operation(autocast="cuda:float32")
-@in_float32
-def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    """Normalise over the last dimensions, whose shape is `normalized_shape` (Ba et al. 2016)."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if tuple(input.shape[input.ndim - len(shape) :]) != shape:
-        raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
-            "got input "
-            f"of size{list(input.shape)}"
-        )
-    dims = tuple(range(-len(shape), 0))
-    centred = e.sub(input, mean(input, dims, True))
-    y = e.mul(centred, e.rsqrt(e.add(mean(e.mul(centred, centred), dims, True), eps)))
-    y = y if weight is None else e.mul(y, weight)
-    return y if bias is None else e.add(y, bias)
-
-
-@operation(autocast="cuda:float32")
-@in_float32
-def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
-    """Divide by the root mean square over the last dimensions (Zhang and Sennrich 2019)."""
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or tuple(input.shape[input.ndim - len(shape) :]) != shape:
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, got input of size {list(input.shape)}")
-    if weight is not None and tuple(weight.shape) != shape:
-        raise RuntimeError(
-            f"Expected weight to be of same shape as normalized_shape, but got weight of shape {list(weight.shape)} "
-            f"and normalized_shape = {list(shape)}"
-        )
-    kind = getattr(input, "_data", input).dtype
-    smallest = float(np.finfo(kind).eps if kind.kind in "fc" else 2.0**-7) if eps is None else eps
-    size = mean(e.mul(input, input), tuple(range(-len(shape), 0)), True)
-    y = e.mul(input, e.rsqrt(e.add(size, smallest)))
-    return y if weight is None else e.mul(y, weight)
-
-
 @in_float32
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
     """Divide (N, C, *) by (k + alpha mean(x^2))^beta over `size` neighbouring channels (Krizhevsky et al. 2012)."""

@@ -6,58 +6,19 @@ from framework.backends.cpu.lang import (
     Float,
     Int,
     Pointer,
-    Vector,
     fetch_add,
-    floor,
-    fma,
     load,
     log,
     maximum,
     minimum,
     pointer,
-    power_of_two,
     splat,
     store,
 )  # fmt: skip
 from framework.backends.cpu.machine import kernel
+from framework.backends.cpu.math_kernels import exp, gather_block, spread_block
 
 LANES = SIZE = WEIGHTED = 1  # given when compiling
-
-
-@kernel
-def exp(x: Vector) -> Vector:
-    """e**x for x <= 0 (softmax's case): 2**k times the Taylor series of the rest, |rest| <= ln(2) / 2."""
-    x = maximum(-87.0 if SIZE == 4 else -708.0, x)
-    k = floor(x * 1.4426950408889634 + 0.5)
-    r = fma(k, splat(-0.693145751953125 if SIZE == 4 else -0.6931471803691238), x)
-    r = fma(k, splat(-1.4286068203094172e-06 if SIZE == 4 else -1.9082149292705877e-10), r)
-    s = splat(1.0 / 5040.0)
-    if SIZE == 8:
-        s = fma(r, splat(1.0 / 6227020800.0), splat(1.0 / 479001600.0))
-        s = fma(s, r, splat(1.0 / 39916800.0))
-        s = fma(s, r, splat(1.0 / 3628800.0))
-        s = fma(s, r, splat(1.0 / 362880.0))
-        s = fma(s, r, splat(1.0 / 40320.0))
-        s = fma(s, r, splat(1.0 / 5040.0))
-    s = fma(s, r, splat(1.0 / 720.0))
-    s = fma(s, r, splat(1.0 / 120.0))
-    s = fma(s, r, splat(1.0 / 24.0))
-    s = fma(s, r, splat(1.0 / 6.0))
-    s = fma(s, r, splat(0.5))
-    s = fma(s, r, splat(1.0))
-    return fma(s, r, splat(1.0)) * power_of_two(k)
-
-
-@kernel
-def gather_block(x: Int, to: Pointer[Float], count: Int, channels: Int, pixel_step: Int, channel_step: Int) -> None:
-    """`count` positions of all channels as rows of LANES; missing positions repeat the last."""
-    for c in range(channels):
-        row = to + c * LANES
-        if count == LANES and pixel_step == SIZE:
-            store(row, load(pointer(Float, x + c * channel_step)))
-        else:
-            for n in range(LANES):
-                row[n] = pointer(Float, x + minimum(n, count - 1) * pixel_step + c * channel_step)[0]
 
 
 @kernel
@@ -138,12 +99,5 @@ def cross_entropy_gradient(
                 label = target[at + n]
                 if label != ignore:
                     block[label * LANES + n] = block[label * LANES + n] - factors[n]
-            for c in range(channels):
-                to = y + away + c * channel_step
-                if count == LANES and pixel_step == SIZE:
-                    store(pointer(Float, to), load(block + c * LANES))
-                else:
-                    for n in range(count):
-                        out = pointer(Float, to + n * pixel_step)
-                        out[0] = block[c * LANES + n]
+            spread_block(block, y + away, count, channels, pixel_step, channel_step)
             start += LANES

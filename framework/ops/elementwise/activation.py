@@ -73,6 +73,26 @@ def silu(xp: Any, input: Array) -> Array:
 
 @silu.vjp("input")
 def _(g: Any, input: Any) -> Any:
+    return silu_grad(g, input)
+
+
+@op(method=False, wide=True)
+def silu_grad(xp: Any, g: Array, input: Array) -> Array:
+    """`g` times the derivative of silu."""
+    return _silu_slope(g, input)
+
+
+silu_grad.vjp("g")(lambda v, input: silu_grad(v, input))
+
+
+@silu_grad.vjp("input")
+def _(v: Any, g: Any, input: Any) -> Any:
+    gate = e.sigmoid(input)
+    twice = e.mul(e.mul(gate, e.sub(1, gate)), e.add(2, e.mul(input, e.sub(1, e.mul(2, gate)))))
+    return e.mul(e.mul(v, g), twice)
+
+
+def _silu_slope(g: Any, input: Any) -> Any:
     gate = e.sigmoid(input)
     return e.mul(g, e.mul(gate, e.add(1, e.mul(input, e.sub(1, gate)))))
 
@@ -90,12 +110,41 @@ def gelu(xp: Any, input: Array, *, approximate: str = "none") -> Array:
 
 @gelu.vjp("input")
 def _(g: Any, input: Any, approximate: Any) -> Any:
+    return gelu_grad(g, input, approximate=approximate)
+
+
+@op(method=False, wide=True)
+def gelu_grad(xp: Any, g: Array, input: Array, *, approximate: str) -> Array:
+    """`g` times the derivative of gelu."""
+    return _gelu_slope(g, input, approximate)
+
+
+gelu_grad.vjp("g")(lambda v, input, approximate: gelu_grad(v, input, approximate=approximate))
+
+
+@gelu_grad.vjp("input")
+def _(v: Any, g: Any, input: Any, approximate: Any) -> Any:
+    if approximate == "none":
+        density = e.mul(e.exp(e.mul(e.mul(input, input), -0.5)), 1 / math.sqrt(2 * math.pi))
+        return e.mul(e.mul(v, g), e.mul(density, e.sub(2, e.mul(input, input))))
+    level, slope = _tanh_gelu(input)
+    bend = e.mul(input, math.sqrt(2 / math.pi) * 6 * 0.044715)
+    curve = e.sub(bend, e.mul(e.mul(2, level), e.mul(slope, slope)))
+    second = e.mul(e.sub(1, e.mul(level, level)), e.add(slope, e.mul(e.mul(input, 0.5), curve)))
+    return e.mul(e.mul(v, g), second)
+
+
+def _gelu_slope(g: Any, input: Any, approximate: str) -> Any:
     if approximate == "none":
         cumulative = e.mul(e.add(e.erf(e.mul(input, math.sqrt(0.5))), 1), 0.5)
         density = e.mul(e.exp(e.mul(e.mul(input, input), -0.5)), 1 / math.sqrt(2 * math.pi))
         return e.mul(g, e.add(cumulative, e.mul(input, density)))
-    inner = e.mul(e.add(input, e.mul(e.pow(input, 3), 0.044715)), math.sqrt(2 / math.pi))
-    level = e.tanh(inner)
-    slope = e.mul(e.add(e.mul(e.mul(input, input), 3 * 0.044715), 1), math.sqrt(2 / math.pi))
+    level, slope = _tanh_gelu(input)
     right = e.mul(e.mul(e.mul(input, 0.5), e.sub(1, e.mul(level, level))), slope)
     return e.mul(g, e.add(e.mul(e.add(level, 1), 0.5), right))
+
+
+def _tanh_gelu(input: Any) -> tuple[Any, Any]:
+    """The hyperbolic tangent in the approximate gelu, and the derivative of its argument."""
+    inner = e.mul(e.add(input, e.mul(e.pow(input, 3), 0.044715)), math.sqrt(2 / math.pi))
+    return e.tanh(inner), e.mul(e.add(e.mul(e.mul(input, input), 3 * 0.044715), 1), math.sqrt(2 / math.pi))
