@@ -89,7 +89,7 @@ def slope(x: Vector) -> Vector:
 @kernel
 def normal_cdf(x: Vector) -> Vector:
     """Phi(x) = erfc(-x / sqrt 2) / 2; small values keep their relative precision."""
-    size = maximum(x, -x) * 0.7071067811865476
+    size = maximum(x, 0.0 - x) * 0.7071067811865476
     size = where(size > 10.0, 10.0, size)
     tail = scaled_erfc(size) * exp(x * x * -0.5) * 0.5
     return where(x > 0.0, 1.0 - tail, tail)
@@ -98,5 +98,5 @@ def normal_cdf(x: Vector) -> Vector:
 @kernel
 def sigmoid(x: Vector) -> Vector:
     """1 / (1 + exp(-x)), by the exponential of -|x|."""
-    e = exp(where(x > 0.0, -x, x))
+    e = exp(where(x > 0.0, 0.0 - x, x))
     return where(x > 0.0, 1.0, e) / (1.0 + e)

@@ -16,7 +16,8 @@ def row_norm(x: Array, weight: Array | None, bias: Array | None, eps: float, cen
         return NotImplemented
     from framework.backends.cpu import row_norm_kernels
 
-    x, weight, bias = (None if each is None else np.ascontiguousarray(each) for each in (x, weight, bias))
+    x = np.ascontiguousarray(x)
+    weight, bias = (None if each is None else np.ascontiguousarray(each) for each in (weight, bias))
     y = memory.empty(x.shape, x.dtype)
     rstd = np.empty((*x.shape[:-1], 1), x.dtype)
     mean = np.empty_like(rstd) if centred else np.zeros((), x.dtype)
