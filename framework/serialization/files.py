@@ -20,12 +20,12 @@ from framework.serialization.sharded import parse_size, write_sharded
 from framework.serialization.stored import Refused, Stored, build
 from framework.serialization.tree import flatten
 
-Path_ = str | os.PathLike[str]
+FilePath = str | os.PathLike[str]
 
 
 def save(
     obj: Any,
-    f: Path_ | IO[bytes],
+    f: FilePath | IO[bytes],
     metadata: Mapping[str, str] | None = None,
     *,
     max_shard_size: int | str | None = None,
@@ -55,7 +55,7 @@ def save(
 
 
 def load(
-    f: Path_ | IO[bytes],
+    f: FilePath | IO[bytes],
     map_location: Any = None,
     *,
     mmap: bool = True,
@@ -87,7 +87,7 @@ def load(
 
 
 def load_arrays(
-    f: Path_ | IO[bytes], names: Iterable[str] | None = None, *, mmap: bool = False
+    f: FilePath | IO[bytes], names: Iterable[str] | None = None, *, mmap: bool = False
 ) -> dict[str, np.ndarray[Any, Any]]:
     """The tensors of any file that `load` reads, by name, as NumPy arrays, also of types that Tensors lack (float8)."""
     with open_contents(f, mmap) as contents:
