@@ -1,9 +1,10 @@
-"""Loading half a gigabyte of weights, ours beside safetensors and PyTorch, in turn in one process.
+"""Loading half a gigabyte of weights, ours beside safetensors and PyTorch, in turn in one process: processor time.
 
 python benchmarks/serialization.py
 """
 
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def main() -> None:
             (".pth, read", _ours(theirs, False), lambda: torch.load(theirs)),
             (".pth before 1.6, read", _ours(old, False), lambda: torch.load(old)),
         ):
-            times = alternate({"ours": mine, "theirs": reference}, REPEATS)
+            times = alternate({"ours": mine, "theirs": reference}, REPEATS, time.process_time)
             a, b = times["ours"], times["theirs"]
             print(f"{name:44} {a.median * 1e3:7.1f}ms {b.median * 1e3:7.1f}ms {a.median / b.median:6.2f}")
 

@@ -55,14 +55,15 @@ def read_safetensors(source: Source) -> tuple[dict[str, Stored], dict[str, str]]
     position = 0
     arrays = {}
     for name, dtype, shape, begin, end in entries:
-        where = f"tensor {shown(name)}"
         if begin != position:
             problem = "overlaps the tensor before it" if begin < position else "leaves a hole before it"
-            raise SerializationError(f"'{source.label}' is damaged: {where} {problem} (it begins at byte {begin})")
+            raise SerializationError(
+                f"'{source.label}' is damaged: tensor {shown(name)} {problem} (it begins at byte {begin})"
+            )
         if end > data:
             raise SerializationError(
-                f"'{source.label}' is truncated: {where} ends at byte {end} of the data, which has only {data}; "
-                "copy or download it again"
+                f"'{source.label}' is truncated: tensor {shown(name)} ends at byte {end} of the data, which has only "
+                f"{data}; copy or download it again"
             )
         position = end
         arrays[name] = Stored(dtype, shape, _reader(source, start + begin, end - begin, dtype, shape))
@@ -169,9 +170,10 @@ def _header(source: Source) -> tuple[dict[str, Any], int]:
 
 
 def _entry(name: str, value: Any, label: str) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
-    where = f"'{label}' is damaged: tensor {shown(name)}"
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise SerializationError(f"{where} is not described by dtype, shape and data_offsets")
+        raise SerializationError(
+            f"'{label}' is damaged: tensor {shown(name)} is not described by dtype, shape and data_offsets"
+        )
     dtype = _DTYPES.get(value["dtype"]) if isinstance(value["dtype"], str) else None
     if dtype is None:
         raise SerializationError(
@@ -179,12 +181,15 @@ def _entry(name: str, value: Any, label: str) -> tuple[np.dtype[Any], tuple[int,
         )
     shape, offsets = value["shape"], value["data_offsets"]
     if not _naturals(shape) or len(shape) > 64:
-        raise SerializationError(f"{where} has the impossible shape {shown(shape)}")
+        raise SerializationError(f"'{label}' is damaged: tensor {shown(name)} has the impossible shape {shown(shape)}")
     if not _naturals(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise SerializationError(f"{where} has the impossible offsets {shown(offsets)}")
-    if math.prod(shape) * dtype.itemsize != offsets[1] - offsets[0]:
         raise SerializationError(
-            f"{where} of shape {shown(shape)} and type {value['dtype']} needs {math.prod(shape) * dtype.itemsize} "
+            f"'{label}' is damaged: tensor {shown(name)} has the impossible offsets {shown(offsets)}"
+        )
+    needed = math.prod(shape) * dtype.itemsize
+    if needed != offsets[1] - offsets[0]:
+        raise SerializationError(
+            f"'{label}' is damaged: tensor {shown(name)} of shape {shown(shape)} and type {value['dtype']} needs {needed} "
             f"bytes, but its offsets {offsets} give {offsets[1] - offsets[0]}"
         )
     return dtype, tuple(shape), offsets[0], offsets[1]
