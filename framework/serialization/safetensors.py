@@ -189,8 +189,8 @@ def _entry(name: str, value: Any, label: str) -> tuple[np.dtype[Any], tuple[int,
     needed = math.prod(shape) * dtype.itemsize
     if needed != offsets[1] - offsets[0]:
         raise SerializationError(
-            f"'{label}' is damaged: tensor {shown(name)} of shape {shown(shape)} and type {value['dtype']} needs {needed} "
-            f"bytes, but its offsets {offsets} give {offsets[1] - offsets[0]}"
+            f"'{label}' is damaged: tensor {shown(name)} of shape {shown(shape)} and type {value['dtype']} "
+            f"needs {needed} bytes, but its offsets {offsets} give {offsets[1] - offsets[0]}"
         )
     return dtype, tuple(shape), offsets[0], offsets[1]
 
