@@ -175,8 +175,8 @@ _WRITTEN = (
 )
 _WRITING = [f"{name}_" for name in _WRITTEN.split()]
 _SUBMODULES = (
-    "amp", "array_api", "autograd", "compat", "data", "fft", "func", "linalg", "masked", "nn", "ops", "optim",
-    "profiler", "random", "serialization", "signal", "special", "training", "utils",
+    "amp", "array_api", "autograd", "compat", "data", "distributions", "fft", "func", "linalg", "masked", "nn", "ops",
+    "optim", "profiler", "random", "serialization", "signal", "special", "training", "utils",
 )  # fmt: skip
 
 __all__ = ["__version__", "newaxis", *_HOMES, *_RENAMED, *_WRITING, *_SUBMODULES]

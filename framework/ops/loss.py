@@ -202,8 +202,7 @@ def binary_cross_entropy_with_logits(
     """Cross entropy of logits with targets in [0, 1], element by element, without overflow."""
     if tuple(target.shape) != tuple(input.shape):
         raise ValueError(f"Target size ({list(target.shape)}) must be the same as input size ({list(input.shape)})")
-    softplus = e.softplus(e.neg(e.abs(input)), 1.0, float("inf"))
-    log_term = e.add(softplus, e.relu(e.neg(input)))  # log(1 + exp(-input))
+    log_term = e.softplus(e.neg(input), 1.0, float("inf"))  # log(1 + exp(-input))
     if pos_weight is None:
         loss = e.add(e.mul(e.sub(1, target), input), log_term)
     else:
