@@ -31,6 +31,7 @@ _NAMES: dict[str, Any] = {
     "_FLOATS": frozenset(dtype for dtype, category in CATEGORY.items() if category >= FLOATING),
 }  # fmt: skip
 _UNUSUAL = ~(GRAD | INFERENCE)
+_LARGE = 1 << 20  # bytes from which a ufunc's kernel is taken, on all threads and recycled memory
 
 
 def public_function(record: Any) -> Callable[..., Any]:
@@ -166,6 +167,7 @@ def _body(record: Any) -> str:
             lines += [f"    _d{number} = {name}._data", f"    _e{number} = {name}._edge"]
     arrays = [f"_d{number}" for number in range(len(inputs))]
     lines += [f"    if not ({_served(record, arrays)}):", "        <general>"]
+    lines += _indent(_measured(record, arrays), 1)
     if _takes_numbers(record):
         first, second = inputs
         for number, (tensor, other) in enumerate(((first, second), (second, first))):
@@ -177,9 +179,11 @@ def _body(record: Any) -> str:
                 f"    _e{1 - number} = None",
                 f"    if type(_d{number}) is not _ndarray or _d{number}.dtype not in {_weak(record)}:",
                 "        <general>",
+                *_indent(_measured(record, [f"_d{number}"]), 1),
             ]
         lines += [
             f"elif type({second}) is _ndarray and type({first}) in _NUMBERS and {second}.dtype in {_weak(record)}:",
+            *_indent(_measured(record, [second]), 1),
             *_indent(_compute(record, list(inputs)), 1),
             "    return _result",
         ]
@@ -217,16 +221,31 @@ def _raw(record: Any) -> list[str]:
         served += f" or type({record.inputs[1]}) in _NUMBERS and {record.inputs[0]}.dtype in {_weak(record)}"
     return [
         f"if {served}:",
+        *_indent(_measured(record, [record.inputs[0]]), 1),
         *_indent(_compute(record, list(record.inputs)), 1),
         "    return _result",
         "<general>",
     ]
 
 
+def _measured(record: Any, arrays: list[str]) -> list[str]:
+    """The size by which a ufunc that has a kernel for large arrays chooses."""
+    if record.ufunc is None or not record.has_kernel:
+        return []
+    return [f"_bytes = {' + '.join(f'{array}.nbytes' for array in arrays)}"]
+
+
 def _compute(record: Any, arrays: list[str]) -> list[str]:
     """The statements that compute: a ufunc, a backend's kernel with the reference behind it, or the reference."""
     if record.ufunc is not None:
-        return [f"_result = _ufunc({', '.join(arrays)})"]
+        call = f"_ufunc({', '.join(arrays)})"
+        if not record.has_kernel:
+            return [f"_result = {call}"]
+        return [
+            f"_result = {call} if _bytes < {_LARGE} else _kernel({', '.join(arrays)})",
+            "if _result is NotImplemented:",
+            f"    _result = {call}",
+        ]
     given = dict(zip(record.inputs, arrays))
     values = [given.get(name, name) for name in record.params]
     keyword = [f"{name}={value}" for name, value in zip(record.params, values)][record.positional :]
@@ -360,7 +379,7 @@ def _bindings(record: Any) -> dict[str, Any]:
         names["_ufunc"] = record.ufunc
         names["_defaults"] = record.defaults
         names |= {f"_default_{name}": value for name, value in record.defaults.items()}
-    elif record.has_kernel:
+    if record.has_kernel:
         names["_kernel"] = backend_kernel(record)
     return names
 

@@ -388,6 +388,19 @@ def _(record: Any, values: list[Any], level: int) -> Any:
     return call(record, [value.padded(ndim) if is_at(value, level) else value for value in values])
 
 
+@rule("_linear")
+def _(record: Any, values: list[Any], level: int) -> Any:
+    """A batch of inputs is more rows for the same weight; a batch of weights is a batch of matrix products."""
+    from framework.ops.elementwise import add
+    from framework.ops.linalg import matmul
+
+    input, weight, bias = values
+    if is_at(input, level) and not is_at(weight, level) and not is_at(bias, level):
+        return call(record, [input.array, weight, bias])
+    product = matmul(input, weight.transpose(1, 0))
+    return (product if bias is None else add(product, bias)).array
+
+
 @names(
     "_cholesky _eig _eigh _eigvals _eigvalsh _inv _lu_factor _matrix_exp _qr _slogdet det _svd _svdvals "
     "_ldl_factor _geqrf cholesky_inverse"

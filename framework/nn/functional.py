@@ -200,6 +200,7 @@ def embedding(
     return _embedding(input, weight, padding_idx, scale_grad_by_freq)
 
 
+@operation()
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1^T W_k x2 + b_k for every k: (..., I) and (..., J) with weight (K, I, J) give (..., K)."""
     result = framework.einsum("...i,kij,...j->...k", input1, weight, input2)

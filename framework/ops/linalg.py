@@ -1,5 +1,6 @@
 """Matrix products and what is built on them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from framework.core.dtype import CATEGORY, FLOATING
 from framework.core.half import in_float32
 from framework.core.op import Array, Arrays, op
 from framework.ops import elementwise as e
+from framework.ops import reduce
 from framework.ops.shape import diagonal, expand, reshape, squeeze, transpose, unsqueeze
 
 
@@ -108,6 +110,32 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     return e.add(input if beta == 1 else e.mul(input, beta), product)
 
 
+@op(method=False, kind="promote", wide=True)
+def _linear(xp: Any, input: Array, weight: Array, bias: Array | None) -> Array:
+    """`input @ weight.T + bias`, (*, in) with (out, in) and (out,)."""
+    result = xp.matmul(input, weight.T)
+    return result if bias is None else result + bias
+
+
+@_linear.vjp("input")
+def _(g: Any, weight: Any) -> Any:
+    return _matmul(g if g.ndim > 1 else unsqueeze(g, 0), e.conj(weight))  # the engine takes the added dimension off
+
+
+@_linear.vjp("weight")
+def _(g: Any, input: Any) -> Any:
+    return _matmul(transpose(_rows(g), 0, 1), e.conj(_rows(input)))
+
+
+@_linear.vjp("bias")
+def _(g: Any) -> Any:
+    return reduce.sum(_rows(g), 0)
+
+
+def _rows(x: Any) -> Any:
+    return x if x.ndim == 2 else reshape(x, math.prod(x.shape[:-1]), x.shape[-1])
+
+
 @operation(autocast="lower")
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """`input @ weight.T + bias`: (*, in) with (out, in) gives (*, out)."""
@@ -116,11 +144,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             f"mat1 and mat2 shapes cannot be multiplied ({'x'.join(map(str, input.shape))} and "
             f"{weight.shape[-1]}x{weight.shape[0] if weight.ndim > 1 else 1})"
         )
-    rows = reshape(input, -1, input.shape[-1]) if input.ndim > 2 else input
-    result = matmul(rows, transpose(weight, 0, 1) if weight.ndim == 2 else weight)
-    if bias is not None:
-        result = e.add(result, bias)
-    return reshape(result, *input.shape[:-1], weight.shape[0]) if input.ndim > 2 else result
+    if weight.ndim == 2:
+        return _linear(input, weight, bias)
+    result = matmul(input, weight)
+    return result if bias is None else e.add(result, bias)
 
 
 @op(method=False, kind="promote", wide=True)

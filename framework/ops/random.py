@@ -303,10 +303,15 @@ def _step_back(high: Any, reached: Any) -> Any:
 
 
 def _probabilities(name: str, value: Any, shape: Any) -> Any:
-    chances = np.broadcast_to(np.asarray(getattr(value, "_data", value)).astype(np.float64), shape)
-    if not ((chances >= 0) & (chances <= 1)).all():
+    given = plain = getattr(value, "_data", value)
+    while hasattr(plain, "level"):  # inside vmap: those of all samples
+        plain = plain.array
+    plain = np.asarray(plain)
+    if not ((plain >= 0) & (plain <= 1)).all():
         raise RuntimeError(f"{name}: expected probabilities p >= 0 and p <= 1")
-    return chances
+    if hasattr(given, "level"):
+        return given.astype(np.float64)
+    return np.broadcast_to(plain.astype(np.float64), shape)
 
 
 def _like(sample: Any, input: Tensor, options: dict[str, Any]) -> Tensor:

@@ -27,6 +27,10 @@ def _matmul(args: Any, result: Any) -> int:
     return 2 * _size(result) * int(args[0].shape[-1])
 
 
+def _linear(args: Any, result: Any) -> int:
+    return _matmul(args, result) + (0 if args[2] is None else _size(result))
+
+
 def _einsum(args: Any, result: Any) -> int:
     operands, equation = args[0], args[1]
     lengths: dict[str, int] = {}
@@ -55,6 +59,7 @@ def _one_each(args: Any, result: Any) -> int:
 
 _COUNTS: dict[str, Callable[[Any, Any], int]] = {
     "_matmul": _matmul,
+    "_linear": _linear,
     "_einsum": _einsum,
     "conv": _conv,
     "conv_grad_input": _conv_grad_input,

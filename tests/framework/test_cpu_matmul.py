@@ -5,8 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from framework import from_numpy
+from framework.autograd import gradcheck, gradgradcheck
+from framework.backends.cpu import matmul as products
 from framework.backends.cpu import memory, threads
 from framework.backends.cpu.matmul import matmul
+from framework.nn.functional import linear
 
 
 @pytest.fixture(autouse=True)
@@ -86,3 +90,28 @@ def arrange(rng, rows, columns, dtype, layout):
     if layout == "spaced":
         return rng.standard_normal((rows * 2, columns * 3)).astype(dtype)[::2, ::3]
     return rng.standard_normal((rows, columns)).astype(dtype)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (40, 33), (3, 50, 64), (2, 3, 16, 40)])
+@pytest.mark.parametrize("outputs", [1, 31, 100])
+@pytest.mark.parametrize("biased", [False, True])
+def test_linear_adds_the_bias_in_the_product(shape, outputs, biased, monkeypatch):
+    monkeypatch.setattr(products, "_FEW_ROWS", 1)
+    monkeypatch.setattr(products, "_FEW_COLUMNS", 1)
+    monkeypatch.setattr(products, "_FEW_PRODUCTS", 1)
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal(shape)
+    weight = rng.standard_normal((outputs, shape[-1]))
+    bias = rng.standard_normal(outputs) if biased else None
+    found = products.linear(x, weight, bias)
+    expected = x @ weight.T + (0 if bias is None else bias)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_derivatives_of_linear():
+    rng = np.random.default_rng(7)
+    for shape in ((4,), (3, 4), (2, 3, 4)):
+        tensors = [from_numpy(rng.standard_normal(s)).requires_grad_() for s in (shape, (5, 4), (5,))]
+        assert gradcheck(linear, tensors)
+        assert gradgradcheck(linear, tensors)
+        assert gradcheck(linear, tensors[:2])

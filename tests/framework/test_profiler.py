@@ -57,7 +57,7 @@ def test_forward_and_backward_are_counted() -> None:
     assert rows["linear"].count == 2
     assert rows["exp"].count == 2
     assert rows["ExpBackward0"].count == 2
-    assert rows["MatmulBackward0"].kind == "backward"
+    assert rows["LinearBackward0"].kind == "backward"
 
 
 def test_times_of_nested_spans() -> None:
@@ -239,7 +239,7 @@ class TestTrace:
             for key in starts
         }
         assert ("exp", "ExpBackward0") in pairs
-        assert ("_matmul", "MatmulBackward0") in pairs
+        assert ("_linear", "LinearBackward0") in pairs
 
     def test_memory_counter_ends_where_memory_does(self, tmp_path: Path) -> None:
         counters = [event for event in self.recorded(tmp_path)["traceEvents"] if event["ph"] == "C"]
@@ -356,7 +356,7 @@ class TestTables:
         console = Console(width=80, record=True, file=io.StringIO())
         console.print(prof)
         text = console.export_text()
-        assert "MatmulBackward" in text
+        assert "LinearBackward" in text
         assert "operations" in text
 
 

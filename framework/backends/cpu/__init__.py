@@ -1,9 +1,13 @@
 """CPU kernels by op name, resolved on first use: each takes the op's arguments as arrays or answers NotImplemented."""
 
 KERNELS: dict[str, str] = {
+    "add": "framework.backends.cpu.arithmetic:add",
+    "sub": "framework.backends.cpu.arithmetic:sub",
+    "mul": "framework.backends.cpu.arithmetic:mul",
     "conv": "framework.backends.cpu.conv:conv",
     "conv_grad_input": "framework.backends.cpu.conv:conv_grad_input",
     "conv_grad_weight": "framework.backends.cpu.conv:conv_grad_weight",
+    "linear": "framework.backends.cpu.matmul:linear",
     "matmul": "framework.backends.cpu.matmul:matmul",
     "norm_act": "framework.backends.cpu.norm:norm_act",
     "norm_act_grad": "framework.backends.cpu.norm:norm_act_grad",

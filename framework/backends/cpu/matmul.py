@@ -11,20 +11,32 @@ from framework.backends.cpu.tiling import block, constants
 Array = np.ndarray[Any, Any]
 
 
+def linear(x: Array, weight: Array, bias: Array | None) -> Any:
+    """x (..., K) @ weight (N, K) transposed + bias (N,)."""
+    if x.ndim < 2 or weight.ndim != 2 or not served(x, weight, bias):
+        return NotImplemented
+    return _product(x, weight.T, bias)
+
+
 def matmul(a: Array, b: Array) -> Any:
-    """a (..., M, K) @ b (..., K, N), leading axes broadcast; transposed views are read in place.
+    """a (..., M, K) @ b (..., K, N), leading axes broadcast; transposed views are read in place."""
+    if a.ndim < 2 or b.ndim < 2 or not served(a, b) or a.shape[-1] != b.shape[-2]:
+        return NotImplemented
+    return _product(a, b, None)
+
+
+def _product(a: Array, b: Array, bias: Array | None) -> Any:
+    """a @ b, with a row added to each row of the result.
 
     Small products and products with few rows are left to NumPy: packing b would cost more than it saves.
     """
-    if a.ndim < 2 or b.ndim < 2 or not served(a, b) or a.shape[-1] != b.shape[-2]:
-        return NotImplemented
     rows, inner, columns = a.shape[-2], a.shape[-1], b.shape[-1]
     if rows < _FEW_ROWS or columns < _FEW_COLUMNS or rows * inner * columns < _FEW_PRODUCTS:
         return NotImplemented
     from framework.backends.cpu import matmul_kernels
 
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    if a.ndim > 2 and 0 not in a.strides and b.ndim == 2 and a.flags.c_contiguous:
+    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
         a, rows, folded = a.reshape(-1, inner), a.size // inner, True  # one product instead of many
     else:
         folded = False
@@ -47,11 +59,13 @@ def matmul(a: Array, b: Array) -> Any:
     row_chunks = -(-rows // row_chunk)
     depth = _DEPTH_BYTES // (width * itemsize)
     splits = max(1, min(blocks, -(-_JOBS // (row_chunks * count))))
-    zeros = np.zeros(width, a.dtype)
+    row = np.zeros(blocks * width, a.dtype)
+    if bias is not None:
+        row[:columns] = bias
     threads.run(
         matmul_kernels.multiply(**constants(a.dtype)), count * row_chunks * splits, left.ctypes.data,
         panels.ctypes.data, targets.ctypes.data, rows, inner, columns, *a.strides[-2:], row_chunk, row_chunks,
-        depth, splits, zeros.ctypes.data, scratch=64 + row_chunk * depth * itemsize,
+        depth, splits, row.ctypes.data, scratch=64 + row_chunk * depth * itemsize,
     )  # fmt: skip
     return result.reshape(*batch, -1, columns) if folded else result
 

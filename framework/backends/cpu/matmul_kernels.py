@@ -40,14 +40,16 @@ def pack_panels(
 @kernel
 def multiply(
     counter: Pointer[Int], jobs: Int, a: Pointer[Int], packed: Pointer[Int], c: Pointer[Int], rows: Int, inner: Int,
-    columns: Int, a_row: Int, a_step: Int, row_chunk: Int, row_chunks: Int, depth: Int, splits: Int, zeros: Int,
-    scratch: Int,
+    columns: Int, a_row: Int, a_step: Int, row_chunk: Int, row_chunks: Int, depth: Int, splits: Int,
+    bias: Pointer[Float], scratch: Int,
 ) -> None:  # fmt: skip
-    """C = A @ B for lists of matrices (addresses in a, packed, c); a job is some rows and panels of one product."""
+    """C = A @ B + bias for lists of matrices (addresses in a, packed, c); a job is some rows and panels of one product.
+
+    `bias` has whole panels of columns.
+    """
     blocks = (columns + VECTORS * LANES - 1) // (VECTORS * LANES)
     table = pointer(Int, scratch)
     near = pointer(Float, scratch + 64)
-    bias = pointer(Float, zeros)
     while True:
         job = fetch_add(counter, 1)
         if job >= jobs:
@@ -81,6 +83,7 @@ def multiply(
                 table[0] = (block * inner + start) * VECTORS * LANES * SIZE
                 column_of_tiles(
                     table, 1, length, row1 - row0, row_step, step, packed[matrix], VECTORS * LANES * SIZE,
-                    c[matrix] + row0 * columns * SIZE, column * SIZE, columns * SIZE, columns - column, again, bias,
+                    c[matrix] + row0 * columns * SIZE, column * SIZE, columns * SIZE, columns - column, again,
+                    bias + column,
                 )  # fmt: skip
             start += length
