@@ -7,11 +7,17 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "DNA": "bio.encoding",
+    "PROTEIN": "bio.encoding",
     "one_hot": "bio.encoding",
+    "one_hot_batch": "bio.encoding",
     "decode": "bio.encoding",
     "reverse_complement": "bio.encoding",
     "read_genbank": "bio.io",
     "SequenceError": "bio.errors",
+    "FormatError": "bio.errors",
+    "ReferenceMismatchError": "bio.errors",
+    "LeakageError": "bio.errors",
 }
 
 __all__ = list(_HOMES)
