@@ -115,7 +115,8 @@ def solve(x1: Tensor, x2: Tensor, /) -> Tensor:
     """X with `x1 @ X = x2`; `x2` is a vector only when it has exactly one dimension."""
     a, b = meet(tensor_of(x1), tensor_of(x2))
     if b.ndim == 1:
-        return shape.squeeze(solvers.solve(a, shape.unsqueeze(b, -1)), (-1,))
+        column = shape.expand(shape.unsqueeze(b, -1), (*a.shape[:-1], 1))
+        return shape.squeeze(solvers.solve(a, column), (-1,))
     batch = shape.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return solvers.solve(shape.expand(a, (*batch, *a.shape[-2:])), shape.expand(b, (*batch, *b.shape[-2:])))
 

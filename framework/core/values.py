@@ -83,6 +83,10 @@ class Values:
 
         return on_tensors(ufunc, method, inputs, options)
 
+    def astype(self, dtype: Any, *_: Any, **__: Any) -> Any:
+        """`to(dtype)` under NumPy's name, for functions written for arrays."""
+        return self.to(dtype=dtype)  # type: ignore[attr-defined]
+
     def __array_function__(self, func: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from framework.ops.numpy_functions import function as on_tensors
 

@@ -52,6 +52,21 @@ def test_a_warm_cache_needs_no_compiler(tmp_path):
     run_python(LEAKY + check, XDG_CACHE_HOME=str(tmp_path))
 
 
+def test_sources_that_changed_under_the_process_are_not_compiled(tmp_path):
+    """An upgrade while a process runs: new kernels do not fit the old code that calls them, nor the cache's names."""
+    code = """
+    import numpy as np, pytest
+    from framework.backends.cpu import machine
+    from framework.backends.cpu.update import leaky_relu
+    leaky_relu(np.ones(3, np.float32), 0.5)
+    machine._sources = lambda: "others"
+    with pytest.raises(RuntimeError, match="start the process again"):
+        leaky_relu(np.ones(3, np.float64), 0.5)
+    """
+    run_python(code, XDG_CACHE_HOME=str(tmp_path))
+    assert len(list((tmp_path / "voxhelix" / "kernels").glob("leaky-*.o"))) == 1
+
+
 def test_a_cache_folder_that_cannot_be_used(tmp_path):
     (tmp_path / "file").write_text("in the way")
     run_python(LEAKY, XDG_CACHE_HOME=str(tmp_path / "file"), TMPDIR=str(tmp_path))

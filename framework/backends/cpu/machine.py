@@ -102,6 +102,11 @@ def _object(function: Callable[..., Any], constants: dict[str, Any]) -> bytes:
     except OSError:
         pass
     code = _compile(function, constants)
+    if _sources() != _sources_at_start():  # what was compiled may not fit the callers that are loaded
+        raise RuntimeError(
+            f"the files of voxhelix in {Path(__file__).parent} were changed while this process was running, and the "
+            f"kernel {function.__name__} can no longer be compiled for it: start the process again"
+        )
     with contextlib.suppress(OSError):  # a full or read-only disk costs time, not the result
         with atomic_write(path) as file:
             file.write(hashlib.sha256(code).digest() + code)
@@ -167,7 +172,18 @@ def _build() -> str:
     """What compiled code depends on besides its constants: processor, compiler and the kernels' sources."""
     import llvmlite
 
-    digest = hashlib.sha256(repr((_host(), llvmlite.__version__, os.name)).encode())
+    return hashlib.sha256(repr((_host(), llvmlite.__version__, os.name, _sources_at_start())).encode()).hexdigest()
+
+
+@functools.cache
+def _sources_at_start() -> str:
+    """What the kernels' sources were when the first kernel was asked for."""
+    return _sources()
+
+
+def _sources() -> str:
+    """The kernels' sources as they are on disk now, which is where the compiler reads them."""
+    digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
