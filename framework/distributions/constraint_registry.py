@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from framework.distributions import constraints, transforms
-from framework.distributions import transforms_of_vectors as vectors
 from framework.distributions.constraints import Constraint
-from framework.distributions.transforms import Transform
+from framework.distributions.transforms import Transform, vectors
 
 Factory = Callable[[Any], Transform]
 

@@ -19,9 +19,9 @@ from framework.distributions.transforms import (
     ComposeTransform,
     ExpTransform,
     PowerTransform,
+    StickBreakingTransform,
     Transform,
 )
-from framework.distributions.transforms_of_vectors import StickBreakingTransform
 from framework.distributions.utils import EULER, broadcast_all, sum_rightmost
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import framework as vh
 from framework.distributions import constraints
-from framework.distributions.transforms import Transform
+from framework.distributions.transforms.base import Transform
 
 
 class SoftmaxTransform(Transform):
