@@ -185,7 +185,8 @@ def _run(roots: Any, retain_graph: bool, create_graph: bool, inputs: Any, accumu
             arriving = tuple(grads) if node.node_hooks else None
             grad = grads.pop()
             if grad is not None:
-                node.accumulate(grad, exclusively_held(grad, 1), create_graph)
+                owned = exclusively_held(grad, 1)  # asked by itself: a call's other arguments would hold it too
+                node.accumulate(grad, owned, create_graph)
             del grad
             if arriving is not None:
                 _call_node_hooks(node, [], arriving, create_graph)

@@ -305,11 +305,6 @@ def _(record: Any, values: list[Any], level: int) -> Any:
     return call(record, [g.array, (g.batch_size, *shape), ((0, 0), *widths), mode])
 
 
-@rule("window_sum", "window_spread")
-def _(record: Any, values: list[Any], level: int) -> Any:
-    return call(record, [values[0].array, values[1] + 1, *values[2:]])
-
-
 @rule("_fft_complex", "_fft_from_real", "_fft_to_real")
 def _(record: Any, values: list[Any], level: int) -> Any:
     return call(record, [values[0].array, _counted(values[1], values[0].ndim), *values[2:]])

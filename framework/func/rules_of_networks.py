@@ -53,7 +53,7 @@ def _(record: Any, values: list[Any], level: int) -> Any:
     return _from_first(call(record, [*arrays, *values[2:-1], values[-1] * size]), size)
 
 
-@rule("max_pool", "max_pool_grad", "pick_flat", "max_unpool", "adaptive_max", "take_grid", "add_grid")
+@rule("max_pool", "max_pool_grad", "pick_flat", "max_unpool", "adaptive_max", "take_grid", "add_grid", "weigh")
 def _(record: Any, values: list[Any], level: int) -> Any:
     """(N, C, *): the batch joins the samples."""
     size = size_at(values, level)

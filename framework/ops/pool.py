@@ -1,6 +1,5 @@
 """Pooling of 1 to 3 dimensions."""
 
-import itertools
 import math
 from typing import Any
 
@@ -11,9 +10,9 @@ from framework.core.half import in_float32
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes, as_sizes
-from framework.ops.linalg import matmul
 from framework.ops.scan import like
-from framework.ops.shape import movedim, squeeze, unsqueeze
+from framework.ops.shape import squeeze, unsqueeze
+from framework.ops.taps import weigh, windows
 
 
 @op(method=False)
@@ -150,56 +149,6 @@ def max_pool3d(
     return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@op(method=False, wide=True)
-def window_sum(xp: Any, input: Array, axis: int, starts: Sizes, stops: Sizes) -> Array:
-    """Sums over the parts `starts[i]:stops[i]` of one dimension, which becomes len(starts) long."""
-    result = xp.zeros_like(input, shape=(*input.shape[:axis], len(starts), *input.shape[axis + 1 :]))
-    source, total = xp.moveaxis(input, axis, 0), xp.moveaxis(result, axis, 0)
-    taps = _taps(starts, stops)
-    if taps is None:
-        for row, (first, last) in enumerate(zip(starts, stops)):
-            total[row] = source[first:last].sum(0)
-    else:
-        for part in taps:
-            total += source[part]
-    return result
-
-
-@window_sum.vjp("input")
-def _(g: Any, axis: Any, starts: Any, stops: Any, input_shape: Any) -> Any:
-    return window_spread(g, axis, starts, stops, input_shape[axis])
-
-
-@op(method=False, wide=True)
-def window_spread(xp: Any, g: Array, axis: int, starts: Sizes, stops: Sizes, length: int) -> Array:
-    """The transpose of `window_sum`: each entry of one dimension added to its part of `length` places."""
-    result = xp.zeros_like(g, shape=(*g.shape[:axis], length, *g.shape[axis + 1 :]))
-    source, places = xp.moveaxis(g, axis, 0), xp.moveaxis(result, axis, 0)
-    taps = _taps(starts, stops)
-    if taps is None:
-        for row, (first, last) in enumerate(zip(starts, stops)):
-            places[first:last] += source[row]
-    else:
-        for part in taps:
-            places[part] += source
-    return result
-
-
-@window_spread.vjp("g")
-def _(g: Any, axis: Any, starts: Any, stops: Any) -> Any:
-    return window_sum(g, axis, starts, stops)
-
-
-def _taps(starts: Sizes, stops: Sizes) -> list[slice] | None:
-    """For evenly spaced windows of one width, fewer places than windows: the slice at each place; else None."""
-    widths = {last - first for first, last in zip(starts, stops)}
-    steps = {after - first for first, after in itertools.pairwise(starts)}
-    if len(widths) != 1 or len(steps) != 1 or min(steps) < 1 or min(widths) >= len(starts):
-        return None
-    (width,), (step,) = widths, steps
-    return [slice(starts[0] + k, starts[-1] + k + 1, step) for k in range(width)]
-
-
 @in_float32
 def _avg_pool(
     rank: int,
@@ -229,14 +178,16 @@ def _avg_pool(
     is_whole = getattr(result, "_data", result).dtype.kind in "iu"
     sums = bool(divisor_override) or is_whole  # the division comes last
     counts = np.ones((1,) * rank, np.int64)
+    taps = []
     for axis in range(rank):
         firsts = [row * steps[axis] - borders[axis] for row in range(out_size[axis])]
         lasts = [min(first + kernel[axis], size[axis] + borders[axis]) for first in firsts]
         starts = tuple(max(first, 0) for first in firsts)
         stops = tuple(min(last, size[axis]) for last in lasts)
         lengths = np.subtract(*((lasts, firsts) if count_include_pad else (stops, starts)))
-        result = _window_mean(result, axis + 2, starts, stops, [1] if sums else lengths)
+        taps.append(windows(size[axis], starts, stops, None if sums else tuple(lengths.tolist())))
         counts = counts * lengths.reshape([-1 if place == axis else 1 for place in range(rank)])
+    result = weigh(result, tuple(taps))
     if is_whole:  # integers are divided as integers
         divisor: Any = divisor_override or like(counts, result)
         result = e.to_dtype(e.trunc_divide(result, divisor), getattr(input, "_data", input).dtype)
@@ -301,12 +252,14 @@ def _adaptive_avg_pool(rank: int, input: Any, output_size: Any) -> Any:
             f"adaptive_avg_pool{rank}d(): Expected input to have non-zero size for non-batch dimensions, but input has "
             f"sizes {list(input.shape)}"
         )
+    taps = []
     for axis in range(rank):
         length = result.shape[axis + 2]
         count = length if wanted[axis] is None else wanted[axis]
         starts = tuple(row * length // count for row in range(count))
         stops = tuple(-(-(row + 1) * length // count) for row in range(count))
-        result = _window_mean(result, axis + 2, starts, stops, np.subtract(stops, starts))
+        taps.append(windows(length, starts, stops, tuple(np.subtract(stops, starts).tolist())))
+    result = weigh(result, tuple(taps))
     return result if is_batched else squeeze(result, 0)
 
 
@@ -326,31 +279,6 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     """Means of windows chosen so that (N, C, D, H, W) becomes (N, C, *output_size)."""
     return _adaptive_avg_pool(3, input, output_size)
-
-
-def _window_mean(input: Any, axis: int, starts: Sizes, stops: Sizes, counts: Any) -> Any:
-    sums = window_sum(input, axis, starts, stops)
-    shares = np.unique(1.0 / np.asarray(counts, np.float64))
-    if len(shares) == 1:
-        return sums if shares[0] == 1 else e.mul(sums, float(shares[0]))
-    shape = (-1, *(1,) * (input.ndim - 1 - axis))
-    data = getattr(input, "_data", input)
-    return e.mul(sums, _like(input, (1.0 / np.asarray(counts)).astype(data.dtype).reshape(shape)))
-
-
-def along_axis(input: Any, matrix: np.ndarray[Any, Any], axis: int) -> Any:
-    """A linear map (out, length) along one dimension."""
-    factor = _like(input, matrix.T.astype(getattr(input, "_data", input).dtype))
-    if axis == input.ndim - 1:
-        return matmul(input, factor)
-    return movedim(matmul(movedim(input, axis, -1), factor), -1, axis)
-
-
-def _like(input: Any, array: Any) -> Any:
-    """An array beside `input`: itself, or a Tensor on its device."""
-    from framework.core.tensor import Tensor
-
-    return Tensor._wrap(array).to(input.device) if isinstance(input, Tensor) else array
 
 
 def pooled_size(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Sizes:

@@ -1,7 +1,7 @@
-"""Interpolation to another size: each dimension is one small matrix, so the gradient is its transpose."""
+"""Interpolation to another size: few weights a place in each dimension, so the gradient is their transpose."""
 
+import functools
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from framework.core.autocast import operation
 from framework.core.half import in_float32
 from framework.core.op import Array, op
-from framework.ops.pool import along_axis
+from framework.ops.taps import Taps, weigh
 
 _RANKS = {
     "nearest": (1, 2, 3),
@@ -69,24 +69,28 @@ def interpolate(
 
         return _adaptive_avg_pool(rank, input, wanted)
     if mode.startswith("nearest"):
-        index = tuple(_nearest(n, m, scale, mode == "nearest-exact") for n, m, scale in zip(lengths, wanted, scales))
-        return take_grid(input, index)
+        exact = mode == "nearest-exact"
+        if getattr(input, "_data", input).dtype.kind == "f" and min((*wanted, *lengths), default=1) > 0:
+            return weigh(input, tuple(nearest_taps(*each, exact) for each in zip(lengths, wanted, scales)))
+        return take_grid(input, tuple(_nearest(*each, exact) for each in zip(lengths, wanted, scales)))
     if min(wanted, default=1) < 1 or min(lengths, default=1) < 1:
         raise RuntimeError(
             f"Input and output sizes should be greater than 0, but got input {list(lengths)} and output {list(wanted)}"
         )
     if antialias and mode not in ("bilinear", "bicubic"):
         raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor")
-    matrix = (
-        partial(smoothing_matrix, cubic=mode == "bicubic")
-        if antialias
-        else (cubic_matrix if mode == "bicubic" else linear_matrix)
+    taps: Any = linear_taps
+    if antialias:
+        taps = functools.partial(smoothing_taps, cubic=mode == "bicubic")
+    elif mode == "bicubic":
+        taps = cubic_taps
+    return weigh(
+        input,
+        tuple(
+            taps(length, count, scale, bool(align_corners)) if length != count or scale is not None else None
+            for length, count, scale in zip(lengths, wanted, scales)
+        ),
     )
-    result = input
-    for axis, (length, count, scale) in enumerate(zip(lengths, wanted, scales)):
-        if length != count or scale is not None:
-            result = along_axis(result, matrix(length, count, scale, bool(align_corners)), axis + 2)
-    return result
 
 
 def upsample(
@@ -144,8 +148,15 @@ def _nearest(length: int, count: int, scale: float | None, exact: bool) -> np.nd
     return np.minimum(source.astype(np.int64), length - 1)
 
 
-def linear_matrix(length: int, count: int, scale: float | None, align_corners: bool) -> np.ndarray[Any, Any]:
-    """The weights (count, length) of linear interpolation along one dimension."""
+@functools.lru_cache(maxsize=128)
+def nearest_taps(length: int, count: int, scale: float | None, exact: bool) -> Taps:
+    """The nearest place along one dimension."""
+    return Taps(_nearest(length, count, scale, exact)[:, None], np.ones((count, 1)), length)
+
+
+@functools.lru_cache(maxsize=128)
+def linear_taps(length: int, count: int, scale: float | None, align_corners: bool) -> Taps:
+    """The weights of linear interpolation along one dimension."""
     places = np.arange(count, dtype=np.float64)
     if align_corners:
         source = places * ((length - 1) / (count - 1) if count > 1 else 0.0)
@@ -153,32 +164,26 @@ def linear_matrix(length: int, count: int, scale: float | None, align_corners: b
         source = np.maximum((places + 0.5) * (scale if scale is not None else length / count) - 0.5, 0)
     low = np.minimum(np.floor(source).astype(np.int64), length - 1)
     high = np.minimum(low + 1, length - 1)
-    weight = source - low
-    matrix = np.zeros((count, length))
-    rows = np.arange(count)
-    np.add.at(matrix, (rows, low), 1 - weight)
-    np.add.at(matrix, (rows, high), weight)
-    return matrix
+    weight = np.where(high > low, source - low, 0.0)
+    return Taps(np.stack([low, high], 1), np.stack([1 - weight, weight], 1), length)
 
 
-def cubic_matrix(length: int, count: int, scale: float | None, align_corners: bool) -> np.ndarray[Any, Any]:
-    """The weights (count, length) of cubic convolution (Keys 1981, a = -0.75) along one dimension."""
+@functools.lru_cache(maxsize=128)
+def cubic_taps(length: int, count: int, scale: float | None, align_corners: bool) -> Taps:
+    """The weights of cubic convolution (Keys 1981, a = -0.75) along one dimension."""
     places = np.arange(count, dtype=np.float64)
     if align_corners:
         source = places * ((length - 1) / (count - 1) if count > 1 else 0.0)
     else:
         source = (places + 0.5) * (scale if scale is not None else length / count) - 0.5
     low = np.floor(source).astype(np.int64)
-    matrix = np.zeros((count, length))
-    for tap, weight in enumerate(cubic_weights(source - low)):
-        np.add.at(matrix, (np.arange(count), np.clip(low + tap - 1, 0, length - 1)), weight)
-    return matrix
+    index = np.clip(low[:, None] + np.arange(-1, 3), 0, length - 1)
+    return Taps(index, np.stack(cubic_weights(source - low), 1), length)
 
 
-def smoothing_matrix(
-    length: int, count: int, scale: float | None, align_corners: bool, cubic: bool
-) -> np.ndarray[Any, Any]:
-    """The weights (count, length) of a triangle or cubic kernel that is as wide as the image shrinks, as in Pillow."""
+@functools.lru_cache(maxsize=128)
+def smoothing_taps(length: int, count: int, scale: float | None, align_corners: bool, cubic: bool) -> Taps:
+    """The weights of a triangle or cubic kernel that is as wide as the image shrinks, as in Pillow."""
     if align_corners:
         step = (length - 1) / (count - 1) if count > 1 else 0.0
     else:
@@ -191,7 +196,7 @@ def smoothing_matrix(
         distance = np.abs((np.arange(low, high) - centre + 0.5) / max(step, 1.0))
         kernel = _keys(distance, -0.5) if cubic else np.maximum(1 - distance, 0)
         matrix[row, low:high] = kernel / kernel.sum()
-    return matrix
+    return Taps(np.broadcast_to(np.arange(length), matrix.shape), matrix, length)
 
 
 def cubic_weights(t: Any) -> list[Any]:
