@@ -51,9 +51,10 @@ def row_norm(
 
     `input` (*, width); `weight`, `bias` (width,); mean and rstd (*, 1). Not `centred`: mean is 0, and of no shape.
     """
-    mu = input.mean(-1, keepdims=True) if centred else xp.zeros((), input.dtype)
+    width = input.shape[-1] or 1
+    mu = input.sum(-1, keepdims=True) / width if centred else xp.zeros((), input.dtype)
     away = input - mu
-    rstd = 1 / xp.sqrt((away * away).mean(-1, keepdims=True) + eps)
+    rstd = 1 / xp.sqrt((away * away).sum(-1, keepdims=True) / width + eps)
     y = away * rstd
     y = y if weight is None else y * weight
     y = y if bias is None else y + bias
@@ -75,10 +76,11 @@ def row_norm_grad(
     """The gradients of row_norm by input, weight and bias, from its input and saved statistics."""
     normal = (input - mean) * rstd
     over = tuple(range(input.ndim - 1))
+    width = input.shape[-1] or 1
     inner = g if weight is None else g * weight
-    gx = inner - normal * (inner * normal).mean(-1, keepdims=True)
+    gx = inner - normal * ((inner * normal).sum(-1, keepdims=True) / width)
     if centred:
-        gx -= inner.mean(-1, keepdims=True)
+        gx -= inner.sum(-1, keepdims=True) / width
     return (gx * rstd).astype(input.dtype, copy=False), (g * normal).sum(over), g.sum(over)
 
 
@@ -87,14 +89,18 @@ def _rows(input: Any, shape: tuple[int, ...], weight: Any, bias: Any, eps: float
         raise RuntimeError(
             "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element"
         )
-    if not math.prod(input.shape):
-        return e.mul(input, 1)
     if len(shape) == 1:
-        return row_norm(input, weight, bias, eps, centred)[0]
+        return _normalised(input, weight, bias, eps, centred)
     width = math.prod(shape)
     flat = [None if each is None else reshape(each, width) for each in (weight, bias)]
     rows = reshape(input, *input.shape[: input.ndim - len(shape)], width)
-    return reshape(row_norm(rows, *flat, eps, centred)[0], *input.shape)
+    return reshape(_normalised(rows, *flat, eps, centred), *input.shape)
+
+
+def _normalised(input: Any, weight: Any, bias: Any, eps: float, centred: bool) -> Any:
+    if getattr(input, "_data", input).dtype.kind == "c":
+        return _composite(input, weight, bias, eps, centred)
+    return row_norm(input, weight, bias, eps, centred)[0]
 
 
 def _composite(input: Any, weight: Any, bias: Any, eps: float, centred: bool) -> Any:
