@@ -92,9 +92,9 @@ def _rows(input: Any, shape: tuple[int, ...], weight: Any, bias: Any, eps: float
     if len(shape) == 1:
         return _normalised(input, weight, bias, eps, centred)
     width = math.prod(shape)
-    flat = [None if each is None else reshape(each, width) for each in (weight, bias)]
+    weight, bias = (None if each is None else reshape(each, width) for each in (weight, bias))
     rows = reshape(input, *input.shape[: input.ndim - len(shape)], width)
-    return reshape(_normalised(rows, *flat, eps, centred), *input.shape)
+    return reshape(_normalised(rows, weight, bias, eps, centred), *input.shape)
 
 
 def _normalised(input: Any, weight: Any, bias: Any, eps: float, centred: bool) -> Any:
