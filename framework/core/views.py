@@ -12,9 +12,10 @@ import numpy as np
 
 from framework.core.device import array_module
 from framework.core.dtype import CATEGORY
-from framework.core.modes import GRAD, enable_grad, modes
+from framework.core.modes import GRAD, INFERENCE, enable_grad, modes
 from framework.core.node import AccumulateGrad, Cell, Node, sequence
 from framework.core.op import Array, Op, op
+from framework.core.quiet import SILENT, hush, restore
 from framework.core.tensor import Tensor
 
 
@@ -90,10 +91,44 @@ def _(g: Any, view: Any) -> Any:
 def inplace(record: Op, tensor: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """The in-place twin of an op: its result, written over its first argument."""
     check_writable(tensor)
+    if record.ufunc is not None and not kwargs and _written_directly(record, tensor, args):
+        return tensor
     source = kept(tensor, args, kwargs) if record.inputs[0] in record.saves else tensor
     result = record.public(source, *args, **kwargs)
     _check_result(tensor, result, record.name)
     return commit(tensor, result)
+
+
+def _written_directly(record: Op, tensor: Tensor, args: tuple[Any, ...]) -> bool:
+    """Let a ufunc write its result where it belongs, if nothing is recorded and no type changes; whether it did."""
+    array = tensor._data
+    if modes.flags & ~(GRAD | INFERENCE) or type(array) is not np.ndarray or array.dtype not in _DIRECT:
+        return False
+    operands: list[Any] = []
+    recording = modes.flags & GRAD
+    for each in (tensor, *args):
+        if isinstance(each, Tensor):
+            if each._data.dtype is not array.dtype or (
+                recording and (each._edge is not None or each._view is not None)
+            ):
+                return False
+            operands.append(each._data)
+        elif type(each) is float or type(each) is int:
+            operands.append(each)
+        else:
+            return False
+    token = hush(SILENT)
+    try:
+        record.ufunc(*operands, out=array)
+    except (ValueError, TypeError):
+        return False  # whose message the general way words
+    finally:
+        restore(token)
+    tensor._shared().version += 1
+    return True
+
+
+_DIRECT = frozenset(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
 
 
 def kept(tensor: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:

@@ -113,3 +113,25 @@ def test_refused_writes() -> None:
         vh.ones(2, dtype=vh.int64).add_(0.5)
     with pytest.raises(RuntimeError, match="broadcast shape"):
         vh.ones(2).add_(vh.ones(3, 2))
+
+
+def test_unrecorded_writes_go_straight_into_the_memory() -> None:
+    x = vh.tensor([1.0, 2.0, 3.0])
+    before = x.data_ptr()
+    assert x.add_(vh.tensor([1.0])) is x
+    assert x.mul_(2).sub_(vh.ones(3)).tolist() == [3.0, 5.0, 7.0]
+    assert x.data_ptr() == before
+    assert x._version == 3
+    x[1:].add_(x[:-1])  # overlapping memory is read before it is written
+    assert x.tolist() == [3.0, 8.0, 12.0]
+    with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+        x.add_(vh.ones(2, 3))
+    with pytest.raises(RuntimeError, match="must match the size"):
+        x.add_(vh.ones(2))
+    assert x.tolist() == [3.0, 8.0, 12.0]
+    with vh.no_grad():
+        leaf = vh.ones(2, requires_grad=True)
+        leaf.sub_(0.5)
+    assert leaf.requires_grad
+    assert leaf.tolist() == [0.5, 0.5]
+    assert vh.tensor([3e38]).mul_(10).item() == float("inf")
