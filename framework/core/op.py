@@ -127,7 +127,7 @@ class Op:
         self.rules: dict[str, Rule] = {}
         self.joint: Rule | None = None
         self.saves: tuple[str, ...] = ()
-        self.ufunc = None if ufunc is None else getattr(np, ufunc)
+        self.ufunc: Any = None if ufunc is None else getattr(np, ufunc)
         self._kernels: dict[Any, Callable[..., Any]] = {}
         self.public = public_function(self)
         self.public.record = self  # type: ignore[attr-defined]
