@@ -1,5 +1,22 @@
-"""Files of sequences, read through well-kept parsers."""
+"""Files of sequences, read through well-kept parsers; coordinates are 0-based and half-open."""
 
-from bio.io.genbank import Feature, SequenceRecord, read_genbank
+import importlib
+from typing import Any
 
-__all__ = ["Feature", "SequenceRecord", "read_genbank"]
+_HOMES = {
+    "SequenceReader": "fasta",
+    "read_sequences": "fasta",
+    "ContigNames": "contigs",
+    "read_aliases": "contigs",
+    "Feature": "genbank",
+    "SequenceRecord": "genbank",
+    "read_genbank": "genbank",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bio.io' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"bio.io.{_HOMES[name]}"), name)
