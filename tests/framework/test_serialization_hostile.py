@@ -244,7 +244,7 @@ def test_fuzzing_guided_by_coverage(tmp_path, name):
         "atheris.Setup(sys.argv, one)\n"
         "atheris.Fuzz()\n"
     )
-    seconds = os.environ.get("VOXHELIX_FUZZ_SECONDS", "60")
+    seconds = os.environ.get("VOXHELIX_FUZZ_SECONDS", "15")
     command = [sys.executable, "-c", code, "-timeout=5", "-rss_limit_mb=2000", f"-max_total_time={seconds}", "seeds"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
