@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from framework.core.autocast import operation
+from framework.core.device import array_module
 from framework.core.op import Array, op
 from framework.ops import elementwise as e
 from framework.ops.conv import Sizes
-from framework.ops.linalg import linear
+from framework.ops.linalg import linear, matmul
 from framework.ops.shape import cat, chunk, narrow
 
 
@@ -30,18 +31,21 @@ def recurrent(
     cell: str,
     sizes: Sizes,
     reverse: bool,
+    keep: bool = True,
 ) -> tuple[Array, Array, Array, Array]:
-    """Outputs (rows, P), last states h (N, P) and c (N, H), and the LSTM's cells of all times (rows, H).
+    """Outputs (rows, P), last states h (N, P) and c (N, H), and what the derivative reads (rows, K * H).
 
     `parts` (rows, gates * H) is the input's share of the gates; `cell` is "tanh", "relu", "lstm" or "gru". `w_hr`
-    (P, H) projects the LSTM's h (Sak et al. 2014); otherwise P = H. Without an LSTM c and the cells are empty.
+    (P, H) projects the LSTM's h (Sak et al. 2014); otherwise P = H. Without an LSTM c is empty. With `keep`, which a
+    derivative needs, the fourth result holds the LSTM's gates and cells (K = 5) or the GRU's gates and the state's
+    share of the new one (K = 4).
     """
     kind = parts.dtype
     parts, w_hh, b_hh, h0, c0, w_hr = (_wide(x) for x in (parts, w_hh, b_hh, h0, c0, w_hr))
     hidden = w_hh.shape[0] // _GATES[cell]
     h, c = h0.copy(), xp.empty((0, hidden), parts.dtype) if c0 is None else c0.copy()
     y = xp.empty((len(parts), h0.shape[1]), parts.dtype)
-    cells = xp.empty((len(parts) if cell == "lstm" else 0, hidden), parts.dtype)
+    kept = xp.empty((len(parts) if keep else 0, _KEPT[cell] * hidden), parts.dtype)
     into, gates = w_hh.T, _gates(xp, cell, hidden, parts.dtype)
     for part in _stretches(sizes, reverse):
         rows = part.stop - part.start
@@ -53,19 +57,23 @@ def recurrent(
             gates(share)
             keep_in, forget, new, out = (share[:, k * hidden : (k + 1) * hidden] for k in range(4))
             c[:rows] = forget * c[:rows] + keep_in * new
-            cells[part] = c[:rows]
             h[:rows] = out * xp.tanh(c[:rows]) if w_hr is None else (out * xp.tanh(c[:rows])) @ w_hr.T
+            pieces = [share, c[:rows]]
         elif cell == "gru":
             both = share[:, : 2 * hidden]
             both += parts[part, : 2 * hidden]
             gates(both)
             new = xp.tanh(parts[part, 2 * hidden :] + both[:, :hidden] * share[:, 2 * hidden :])
             h[:rows] = new + both[:, hidden:] * (h[:rows] - new)
+            pieces = [both, new, share[:, 2 * hidden :]]
         else:
             share += parts[part]
             h[:rows] = xp.tanh(share) if cell == "tanh" else xp.maximum(share, 0)
+            pieces = []
         y[part] = h[:rows]
-    return y.astype(kind, copy=False), h.astype(kind, copy=False), c.astype(kind, copy=False), cells
+        if keep and pieces:
+            kept[part] = xp.concatenate(pieces, 1)
+    return y.astype(kind, copy=False), h.astype(kind, copy=False), c.astype(kind, copy=False), kept
 
 
 @recurrent.vjp()
@@ -87,59 +95,66 @@ def _(
     inputs = (parts, w_hh, b_hh, h0, c0, w_hr)
     if hasattr(parts, "_data"):
         return _composite_gradient(g, inputs, needs, cell, sizes, reverse)
-    grads = _backward(g, inputs, out0, out3, cell, sizes, reverse)
+    slopes, states, dh, dc, outward = recurrent_grad(
+        g[0], g[1], g[2], w_hh, h0, c0, w_hr, out0, out3, cell, sizes, reverse
+    )
+    grads: list[Any] = [slopes, None, None, dh, dc, None]
+    if needs[1]:
+        grads[1] = matmul(states.T, _before(_wide(out0), _wide(h0), sizes, reverse))
+    if needs[2]:
+        grads[2] = states.sum(0)
+    if needs[5]:
+        hidden = out3.shape[1] // 5
+        raw = out3[:, 3 * hidden : 4 * hidden] * array_module(out3).tanh(out3[:, 4 * hidden :])
+        grads[5] = matmul(outward.T, raw)
     return tuple(
         grad.astype(x.dtype, copy=False) if need else None for grad, x, need in zip(grads, inputs, needs, strict=True)
     )
 
 
-_GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
+@op(method=False)
+def recurrent_grad(
+    xp: Any,
+    gy: Array | None,
+    gh: Array | None,
+    gc: Array | None,
+    w_hh: Array,
+    h0: Array,
+    c0: Array | None,
+    w_hr: Array | None,
+    y: Array,
+    kept: Array,
+    cell: str,
+    sizes: Sizes,
+    reverse: bool,
+) -> tuple[Array, Array, Array, Array | None, Array | None]:
+    """Back through time: gradients by `parts`, by the states' share of the gates, by h0, c0 and the projected outputs.
 
-
-def _backward(g: Any, inputs: Any, y: Any, cells: Any, cell: str, sizes: Sizes, reverse: bool) -> tuple[Any, ...]:
-    """Back through time. What does not depend on the gradient is computed for all times at once before."""
-    from framework.core.device import array_module
-
-    xp = array_module(y)
-    parts, w_hh, b_hh, h0, c0, w_hr, y = (_wide(x) for x in (*inputs, y))
-    gy, dh = _wide(g[0]), _wide(g[1])
-    dc: Any = _wide(g[2])
-    dh = xp.zeros_like(h0) if dh is None else dh.copy()
-    before = _before(xp, y, h0, sizes, reverse)
-    share = before @ w_hh.T if b_hh is None else before @ w_hh.T + b_hh
+    gy, gh, gc: gradients by the outputs and the last states, None for zero; `kept`: `recurrent`'s fourth result.
+    """
+    w_hh, h0, c0, w_hr, y = (_wide(x) for x in (w_hh, h0, c0, w_hr, y))
+    gy, dh = _wide(gy), xp.zeros_like(h0) if gh is None else _wide(gh).copy()
+    dc = None if c0 is None else xp.zeros_like(c0) if gc is None else _wide(gc).copy()
     hidden = w_hh.shape[0] // _GATES[cell]
-    gates = _gates(xp, cell, hidden, parts.dtype)
     # slopes: what multiplies the gradient of h (of c, for three of the LSTM's gates) to give each gate's.
-    slopes: Any = parts + share
-    carry: Any = None
-    raw: Any = None
+    pieces = [kept[:, k * hidden : (k + 1) * hidden] for k in range(_KEPT[cell])]
+    opened: Any = None
     if cell == "lstm":
-        dc = xp.zeros_like(c0) if dc is None else dc.copy()
-        gates(slopes)
-        keep_in, forget, new, out = (slopes[:, k * hidden : (k + 1) * hidden] for k in range(4))
+        keep_in, forget, new, out, cells = pieces
         bent = xp.tanh(cells)
-        carry, to_cell, raw = forget.copy(), out * (1 - bent * bent), out * bent
-        entering, kept = keep_in.copy(), new.copy()
-        keep_in *= (1 - keep_in) * kept
-        forget *= (1 - forget) * _before(xp, cells, c0, sizes, reverse)
-        new *= -new
-        new += 1
-        new *= entering
-        out *= (1 - out) * bent
+        carry, to_cell = forget, out * (1 - bent * bent)
+        old = _before(cells, c0, sizes, reverse)
+        pieces = [keep_in * (1 - keep_in) * new, forget * (1 - forget) * old, (1 - new * new) * keep_in]
+        pieces.append(out * (1 - out) * bent)
     elif cell == "gru":
-        both, new = slopes[:, : 2 * hidden], slopes[:, 2 * hidden :]
-        gates(both)
-        reset, update = both[:, :hidden], both[:, hidden:]
-        new[...] = xp.tanh(parts[:, 2 * hidden :] + reset * share[:, 2 * hidden :])
-        carry, opened = update.copy(), reset.copy()
-        update *= (1 - update) * (before - new)
-        new *= -new
-        new += 1
-        new *= 1 - carry
-        reset *= (1 - reset) * share[:, 2 * hidden :] * new
+        opened, carry, new, share = pieces
+        by_new = (1 - new * new) * (1 - carry)
+        old = _before(y, h0, sizes, reverse)
+        pieces = [opened * (1 - opened) * share * by_new, carry * (1 - carry) * (old - new), by_new]
     else:
-        slopes = 1 - y * y if cell == "tanh" else (y > 0).astype(y.dtype)
-    blocks = slopes.reshape(len(parts), _GATES[cell], hidden)
+        pieces = [1 - y * y if cell == "tanh" else (y > 0).astype(y.dtype)]
+    slopes = xp.concatenate(pieces, 1)
+    blocks = slopes.reshape(len(y), _GATES[cell], hidden)
     states = blocks.copy() if cell == "gru" else blocks  # the GRU's new gate meets the state behind the reset gate
     outward = xp.empty_like(y) if w_hr is not None else None
     if cell == "gru":
@@ -163,9 +178,11 @@ def _backward(g: Any, inputs: Any, y: Any, cells: Any, cell: str, sizes: Sizes, 
         else:
             slopes[part] *= d
             dh[:rows] = slopes[part] @ w_hh
-    into = states.reshape(len(parts), -1)
-    projection = None if outward is None else outward.T @ raw
-    return slopes, into.T @ before, into.sum(0), dh, dc, projection
+    return slopes, states.reshape(len(y), -1), dh, dc, outward
+
+
+_GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
+_KEPT = {"tanh": 0, "relu": 0, "lstm": 5, "gru": 4}
 
 
 def _gates(xp: Any, cell: str, hidden: int, kind: Any) -> Any:
@@ -190,8 +207,11 @@ def _stretches(sizes: Sizes, reverse: bool) -> list[slice]:
     return stretches[::-1] if reverse else stretches
 
 
-def _before(xp: Any, states: Any, first: Any, sizes: Sizes, reverse: bool) -> Any:
+def _before(states: Any, first: Any, sizes: Sizes, reverse: bool) -> Any:
     """The state that each time began with, from the states that they ended with."""
+    xp, count = array_module(states), len(first)
+    if sizes[-1] == count:
+        return xp.concatenate([states[count:], first] if reverse else [first, states[: len(states) - count]])
     before, now = xp.empty_like(states), first.copy()
     for part in _stretches(sizes, reverse):
         rows = part.stop - part.start

@@ -27,6 +27,8 @@ KERNELS: dict[str, str] = {
     "softmax": "framework.backends.cpu.softmax:softmax",
     "log_softmax": "framework.backends.cpu.softmax:log_softmax",
     "softmax_grad": "framework.backends.cpu.softmax:softmax_grad",
+    "recurrent": "framework.backends.cpu.recurrent:recurrent",
+    "recurrent_grad": "framework.backends.cpu.recurrent:recurrent_grad",
     "sum": "framework.backends.cpu.reduce:sum",
     "foreach_sgd": "framework.backends.cpu.update:foreach_sgd",
     "scaled_sum": "framework.backends.cpu.vectors:scaled_sum",

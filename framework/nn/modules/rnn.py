@@ -193,7 +193,8 @@ class RNNBase(Module):
                 run = recurrent if self.cell == "gru" else recurrent_lower
                 # The input's part of all times is one product.
                 parts, reverse = F.linear(x, w_ih, b_ih), end.endswith("_reverse")
-                outputs, h, c, _ = run(parts, w_hh, b_hh, state[0], cell, w_hr, self.cell, sizes, reverse)
+                keep = framework.is_grad_enabled()
+                outputs, h, c, _ = run(parts, w_hh, b_hh, state[0], cell, w_hr, self.cell, sizes, reverse, keep)
                 runs.append(outputs)
                 ends.append((h, c))
             x = runs[0] if len(runs) == 1 else framework.cat(runs, -1)
