@@ -134,7 +134,7 @@ def recurrent_grad(
     """
     w_hh, h0, c0, w_hr, y = (_wide(x) for x in (w_hh, h0, c0, w_hr, y))
     gy, dh = _wide(gy), xp.zeros_like(h0) if gh is None else _wide(gh).copy()
-    dc = None if c0 is None else xp.zeros_like(c0) if gc is None else _wide(gc).copy()
+    dc: Any = None if c0 is None else xp.zeros_like(c0) if gc is None else _wide(gc).copy()
     hidden = w_hh.shape[0] // _GATES[cell]
     # slopes: what multiplies the gradient of h (of c, for three of the LSTM's gates) to give each gate's.
     pieces = [kept[:, k * hidden : (k + 1) * hidden] for k in range(_KEPT[cell])]
