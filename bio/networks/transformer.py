@@ -71,7 +71,7 @@ class TransformerEncoder(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         if tokens.ndim != 2:
             raise ValueError(f"expected tokens of shape (N, L), got {tuple(tokens.shape)}")
-        check_mask(*tokens.shape, mask, self.longest)
+        check_mask(tokens.shape[0], tokens.shape[1], mask, self.longest)
         real = tokens.ne(self.pad) if mask is None else mask
         x = self._embed(tokens, real)
         table = _rotations(tokens.shape[1], self.features // self.heads, x) if self.rotary else None
