@@ -12,6 +12,7 @@ F = torch.nn.functional
 
 from framework.backends.cpu import loss, memory, pool, threads, update  # noqa: E402
 from framework.ops.foreach import foreach_adam  # noqa: E402
+from framework.ops.pool import max_pool_grad  # noqa: E402
 
 pytestmark = pytest.mark.oracle
 
@@ -93,6 +94,9 @@ def test_any_max_pool(data):
         return
     np.testing.assert_array_equal(ours[0], values.numpy())
     np.testing.assert_array_equal(ours[1], index.numpy())
+    g = np.random.default_rng(1).standard_normal(values.shape).astype(np.float32)
+    back = pool.max_pool_grad(g, ours[1], size)
+    np.testing.assert_array_equal(back, max_pool_grad.record.forward(np, g, index.numpy(), size))
 
 
 def test_a_window_outside_the_volume_is_left_to_the_reference():

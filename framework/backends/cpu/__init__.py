@@ -21,6 +21,7 @@ KERNELS: dict[str, str] = {
     "leaky_relu": "framework.backends.cpu.update:leaky_relu",
     "leaky_relu_grad": "framework.backends.cpu.update:leaky_relu_grad",
     "max_pool": "framework.backends.cpu.pool:max_pool",
+    "max_pool_grad": "framework.backends.cpu.pool:max_pool_grad",
     "weigh": "framework.backends.cpu.taps:weigh",
     "softmax_cross_entropy": "framework.backends.cpu.loss:softmax_cross_entropy",
     "softmax_cross_entropy_grad": "framework.backends.cpu.loss:softmax_cross_entropy_grad",

@@ -171,7 +171,6 @@ class Expressions:
         """Lane by lane: as quick as the processor's own gather, and the same on every target."""
         place, indices = (self.expression(argument) for argument in node.args)
         kind = place.type.element
-        whole = isinstance(kind, ir.IntType)
         code = ir.Constant(ir.VectorType(kind, self.types.vector.count), ir.Undefined)
         for lane in range(self.types.vector.count):
             at = self.x.load(
@@ -181,24 +180,7 @@ class Expressions:
             index = at if at.type == I64 else self.x.sext(at, I64)
             value = self.x.load(self.x.gep(place.ir, [index], source_etype=kind), typ=kind)
             code = self.x.insert_element(code, value, ir.Constant(I32, lane))
-        return self.from_whole(code) if whole else Value(self.types.vector, code)
-
-    def call_load_whole(self, node: ast.Call) -> Value:
-        place = self.expression(node.args[0])
-        kind = ir.VectorType(place.type.element, self.types.vector.count)
-        return self.from_whole(self.x.load(place.ir, typ=kind, align=place.type.element.width // 8))
-
-    def from_whole(self, code: Any) -> Value:
-        if code.type.element.width < 32:
-            code = self.x.zext(code, ir.VectorType(I32, code.type.count))
-        return Value(self.types.vector, self.x.sitofp(code, self.types.vector))
-
-    def call_store_whole(self, node: ast.Call) -> None:
-        place, value = self.expression(node.args[0]), self.expression(node.args[1])
-        code = self.x.fptosi(value.ir, ir.VectorType(I32, value.type.count))
-        if place.type.element.width < 32:
-            code = self.x.trunc(code, ir.VectorType(place.type.element, value.type.count))
-        self.x.store(code, place.ir, align=place.type.element.width // 8)
+        return Value(self.types.vector, code)
 
     def call_splat(self, node: ast.Call) -> Value:
         return self.as_type(self.types.vector, self.expression(node.args[0]))

@@ -1,13 +1,14 @@
-"""Maximum pooling in channels-last memory."""
+"""Maximum pooling in channels-last memory, and its gradient in both layouts."""
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from framework.backends.cpu import machine, threads
-from framework.backends.cpu.layout import channels_last, empty_channels_last, served
+from framework.backends.cpu import machine, memory, threads
+from framework.backends.cpu.layout import channels_last, dense, empty_channels_last, served
 
 Array = np.ndarray[Any, Any]
 
@@ -43,6 +44,27 @@ def max_pool(
     threads.run(compiled, rows, x.ctypes.data, y.ctypes.data, index.ctypes.data, plan.ctypes.data, scratch=16 * taps)
     del tables
     return y, index
+
+
+def max_pool_grad(g: Array, index: Array, size: Sequence[int]) -> Any:
+    """g (N, C, *positions) added at its flat positions in a volume (N, C, *size) of zeros, in a fixed order."""
+    if not served(g) or g.ndim < 3 or index.dtype != np.int64 or index.shape != g.shape or not math.prod(size):
+        return NotImplemented
+    from framework.backends.cpu.pool_kernels import put_flat
+
+    index = dense(index)
+    last = not index.flags.c_contiguous
+    g = np.moveaxis(np.ascontiguousarray(np.moveaxis(g, 1, -1)), -1, 1) if last else np.ascontiguousarray(g)
+    images, channels = g.shape[:2] if last else (g.shape[0] * g.shape[1], 1)
+    y = memory.empty((*g.shape[:2], *size), g.dtype, channels_last=last)
+    block = 64 // g.itemsize  # a cache line: no two threads write in one
+    blocks = -(-channels // block)
+    wrong = np.zeros(1, np.int64)
+    threads.run(
+        put_flat(Float=g.dtype.name), images * blocks, g.ctypes.data, index.ctypes.data, y.ctypes.data,
+        g.size // (images * channels), math.prod(size), channels, block, blocks, wrong.ctypes.data,
+    )  # fmt: skip
+    return NotImplemented if wrong[0] else y  # the reference says what is wrong
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Maximum pooling in the kernel language."""
+"""Maximum pooling and its gradient in the kernel language."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from framework.backends.cpu.lang import (
     fetch_add,
     load,
     local,
+    minimum,
     pointer,
     splat,
     store,
@@ -99,3 +100,34 @@ def largest(
     store(lane, winner)
     for n in unroll(LANES):
         place[n] = numbers[Int(lane[n])]
+
+
+@kernel
+def put_flat(
+    counter: Pointer[Int], jobs: Int, g: Pointer[Float], index: Pointer[Int], y: Pointer[Float], count: Int, total: Int,
+    channels: Int, block: Int, blocks: Int, wrong: Pointer[Int], scratch: Int,
+) -> None:  # fmt: skip
+    """y (images, total, channels) = 0, and g (images, count, channels) added at its flat positions, in order.
+
+    A job is a block of channels of one image, so nothing is added by two threads; `wrong` counts positions outside.
+    """
+    while True:
+        job = fetch_add(counter, 1)
+        if job >= jobs:
+            return
+        image = job // blocks
+        first = job % blocks * block
+        last = minimum(channels, first + block)
+        target = y + image * total * channels
+        for p in range(total):
+            for c in range(first, last):
+                target[p * channels + c] = 0.0
+        for o in range(count):
+            here = (image * count + o) * channels
+            for c in range(first, last):
+                at = index[here + c]
+                if at >= 0 and at < total:
+                    place = at * channels + c
+                    target[place] = target[place] + g[here + c]
+                else:
+                    fetch_add(wrong, 1)
