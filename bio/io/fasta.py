@@ -34,7 +34,7 @@ class SequenceReader(Reader):
             yield from self._file
         except self._format_error as error:
             line = error.line
-            raise FormatError(self.path, None if line is None else line + 1, error.msg) from None
+            raise FormatError(self.path, None if line is None else line + 1, error.message) from None
         except (EOFError, OSError) as error:
             raise FormatError(self.path, None, f"the compressed data are damaged or cut short: {error}") from None
 
