@@ -35,7 +35,7 @@ def keep_largest_component(
     result = labels.copy()
     for value in _groups(labels, applied, independent):
         mask, box = _mask(labels, value)
-        numbered, count = _components(mask, connectivity)
+        numbered, count = connected_components(mask, connectivity)
         if count > components:
             sizes = np.bincount(numbered.ravel())[1:]
             kept = np.argsort(-sizes, kind="stable")[:components] + 1
@@ -60,7 +60,7 @@ def remove_small(
     result = labels.copy()
     for value in _groups(labels, applied, independent=True):
         mask, box = _mask(labels, value)
-        numbered, _ = _components(mask, connectivity)
+        numbered, _ = connected_components(mask, connectivity)
         small = np.bincount(numbered.ravel()) * voxel < minimum_mm3 * (1 - 1e-9)
         small[0] = False
         result[box][small[numbered]] = 0
@@ -82,6 +82,14 @@ def fill_holes(labels: np.ndarray, applied: Sequence[int] | None = None, connect
     return result
 
 
+def connected_components(mask: np.ndarray, connectivity: int | None) -> tuple[np.ndarray, int]:
+    """Number the connected components of a mask from 1 on, in memory order; the map (0: none) and their count."""
+    from scipy import ndimage
+
+    numbered, count = ndimage.label(mask, structure=_structure(mask.ndim, connectivity))
+    return numbered, int(count)
+
+
 def _groups(labels: np.ndarray, applied: Sequence[int] | None, independent: bool) -> list[tuple[int, ...]]:
     """The sets of label values treated together, without background."""
     present = [int(value) for value in np.unique(labels) if value != 0]
@@ -99,13 +107,6 @@ def _mask(labels: np.ndarray, values: tuple[int, ...]) -> tuple[np.ndarray, tupl
         hits = np.flatnonzero(mask.any(axis=tuple(n for n in range(mask.ndim) if n != axis)))
         box.append(slice(int(hits[0]), int(hits[-1]) + 1))
     return mask[tuple(box)], tuple(box)
-
-
-def _components(mask: np.ndarray, connectivity: int | None) -> tuple[np.ndarray, int]:
-    from scipy import ndimage
-
-    numbered, count = ndimage.label(mask, structure=_structure(mask.ndim, connectivity))
-    return numbered, int(count)
 
 
 def _structure(dimensions: int, connectivity: int | None) -> np.ndarray:

@@ -1,20 +1,48 @@
-"""Agreement between segmentations: overlap, surface distance, volume, and a trivial floor to compare with."""
+"""Agreement of segmentations, detections and probabilities with a reference; every definition in one place.
+
+See "Metrics and their definitions" in the documentation for the policy on empty masks.
+"""
 
 from typing import Any
 
 _HOME = {
-    "Agreement": "table",
-    "agreement": "table",
+    "BlandAltman": "limits",
+    "bland_altman": "limits",
+    "Interval": "intervals",
+    "bootstrap": "intervals",
+    "Reliability": "calibration",
+    "brier_score": "calibration",
+    "expected_calibration_error": "calibration",
+    "reliability": "calibration",
+    "Confusion": "counting",
+    "cohen_kappa": "counting",
+    "confusion": "counting",
+    "confusion_matrix": "counting",
+    "Boxes": "detection",
+    "mean_average_precision": "detection",
+    "Matching": "lesions",
+    "match_lesions": "lesions",
+    "match_things": "lesions",
     "dice": "overlap",
     "iou": "overlap",
     "overlap_counts": "overlap",
     "volume_ml": "overlap",
+    "volume_similarity": "overlap",
+    "Curve": "ranking",
+    "average_precision": "ranking",
+    "froc_curve": "ranking",
+    "froc_score": "ranking",
+    "precision_recall_curve": "ranking",
+    "roc_auc": "ranking",
+    "roc_curve": "ranking",
     "SurfaceDistances": "surface",
     "assd": "surface",
     "hausdorff": "surface",
     "hd95": "surface",
     "nsd": "surface",
     "surface_distances": "surface",
+    "Agreement": "table",
+    "agreement": "table",
     "BestThreshold": "threshold",
     "best_threshold": "threshold",
 }

@@ -24,6 +24,14 @@ def iou(prediction: np.ndarray, reference: np.ndarray, label: int | None = None,
     return both / (a + b - both) if a + b else empty
 
 
+def volume_similarity(
+    prediction: np.ndarray, reference: np.ndarray, label: int | None = None, empty: float = 1.0
+) -> float:
+    """1 - ||A| - |B|| / (|A| + |B|), 0 to 1 (Taha and Hanbury, BMC Medical Imaging 15, 2015); place does not count."""
+    a, b, _ = _sizes(prediction, reference, label)
+    return 1.0 - abs(a - b) / (a + b) if a + b else empty
+
+
 def volume_ml(labels: np.ndarray, spacing: Sequence[float], label: int | None = None) -> float:
     """Volume in millilitres of one label, or of all that is not 0, for voxel edges in mm."""
     if len(spacing) != labels.ndim or min(spacing) <= 0:

@@ -1,82 +1,27 @@
 """Losses against MONAI's recorded cases, formulas by hand and torch."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import framework
 from framework import nn
 from medimg.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss, resized_target
+from tests.support.monai import fill, recorded
 
-MONAI = Path(__file__).parents[3] / "shared/conformance/monai_cases"
 RNG = np.random.default_rng(2)
 
 
 def monai_cases(name, test_class, test):
-    """Cases as (arguments with arrays filled in), or none where the folder is absent."""
-    path = MONAI / f"{name}.json"
-    if not path.exists():
-        return []
-    with np.load(MONAI / f"{name}.npz") as file:
-        arrays = dict(file)
-
-    def fill(value):
-        if isinstance(value, dict):
-            if "__array__" in value:
-                return arrays[value["__array__"]]
-            if "__tuple__" in value:
-                return tuple(fill(item) for item in value["__tuple__"])
-            return {key: fill(item) for key, item in value.items()}
-        return [fill(item) for item in value] if isinstance(value, list) else value
-
-    cases = json.loads(path.read_text())
-    return [fill(c["args"]) for c in cases if c["class"] == test_class and c["test"] == test and c["args"]]
+    """Arguments of the cases, or none where the folder is absent."""
+    return [
+        fill(name, c["args"])
+        for c in recorded(name) or []
+        if c["class"] == test_class and c["test"] == test and c["args"]
+    ]
 
 
 def as_tensor(value):
     return framework.from_numpy(np.ascontiguousarray(value))
-
-
-def dice_settings(settings):
-    """Our settings for MONAI's; None where MONAI's case uses what we do not have."""
-    settings = dict(settings)
-    if "other_act" in settings or settings.get("soft_label"):
-        return None
-    activation = "sigmoid" if settings.pop("sigmoid", False) else None
-    activation = "softmax" if settings.pop("softmax", False) else activation
-    settings.pop("soft_label", None)
-    settings.pop("to_onehot_y", None)
-    ours = {
-        "activation": activation,
-        "smooth": (settings.pop("smooth_nr", 1e-5), settings.pop("smooth_dr", 1e-5)),
-        "squared": settings.pop("squared_pred", False),
-    }
-    return {**ours, **settings}
-
-
-CASES = [
-    (dice_settings(settings), arrays, expected)
-    for settings, arrays, expected in monai_cases("losses__test_dice_loss", "TestDiceLoss", "test_shape")
-    if dice_settings(settings) is not None
-]
-
-
-@pytest.mark.parametrize("number", range(11))
-def test_dice_equals_monai(number):
-    if not CASES:
-        pytest.skip("MONAI's cases are not here")
-    settings, arrays, expected = CASES[number]
-    loss = DiceLoss(**settings)(as_tensor(arrays["input"]), as_tensor(arrays["target"]))
-    wanted = np.asarray(expected)
-    np.testing.assert_allclose(loss.numpy().reshape(wanted.shape), wanted, rtol=1e-3, atol=1e-5)
-
-
-def test_all_corresponding_dice_cases_are_replayed():
-    if not CASES:
-        pytest.skip("MONAI's cases are not here")
-    assert len(CASES) == 11
 
 
 def test_dice_with_cross_entropy_equals_monai():
