@@ -106,7 +106,7 @@ def test_ranking(case):
         scores = np.exp(scores - scores.max(1, keepdims=True))
         scores /= scores.sum(1, keepdims=True)
     if expected is None or np.isnan(np.asarray(expected, float)).any():  # one class only: MONAI warns and goes on
-        with pytest.raises(ValueError, match="needs|0 or 1"):
+        with pytest.raises(ValueError, match=r"needs|0 or 1"):
             columns(scores, truth, average, measure)
         return
     np.testing.assert_allclose(columns(scores, truth, average, measure), expected, rtol=1e-4)
