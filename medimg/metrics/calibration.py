@@ -14,21 +14,21 @@ class Reliability(NamedTuple):
     """
 
     edges: np.ndarray
-    count: np.ndarray
+    cases: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
 
     @property
     def expected_error(self) -> float:
         """ECE: mean over the cases of |accuracy - confidence| of their bin."""
-        full = self.count > 0
+        full = self.cases > 0
         gap = np.abs(self.accuracy[full] - self.confidence[full])
-        return float((gap * self.count[full]).sum() / self.count.sum())
+        return float((gap * self.cases[full]).sum() / self.cases.sum())
 
     @property
     def largest_error(self) -> float:
         """MCE: the largest |accuracy - confidence| of a bin."""
-        full = self.count > 0
+        full = self.cases > 0
         return float(np.abs(self.accuracy[full] - self.confidence[full]).max())
 
 

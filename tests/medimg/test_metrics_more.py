@@ -73,7 +73,7 @@ def test_average_precision_of_boxes_by_hand():
 
 def test_calibration_by_hand():
     result = metrics.reliability([0.1, 0.2, 0.9, 0.9], [0, 1, 1, 1], bins=2)
-    assert result.count.tolist() == [2, 2]
+    assert result.cases.tolist() == [2, 2]
     assert result.expected_error == pytest.approx((abs(0.5 - 0.15) + abs(1 - 0.9)) / 2)
     assert result.largest_error == pytest.approx(0.35)
     assert metrics.brier_score([0.5, 1.0], [0, 1]) == pytest.approx(0.125)
