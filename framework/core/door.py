@@ -51,9 +51,9 @@ def public_function(record: Any) -> Callable[..., Any]:
         """Give the function its final code; from then on nothing of this module stands in the way."""
         written = _compiled(public_source(record), record.name, names | _bindings(record))
         public.__globals__.update(written.__globals__)
-        public.__code__ = written.__code__
         public.__defaults__ = record.forward.__defaults__
         public.__kwdefaults__ = (record.forward.__kwdefaults__ or {}) | {"out": None}
+        public.__code__ = written.__code__  # last: another thread may be calling
         return public
 
     names["_write_out"] = write_out

@@ -1,6 +1,9 @@
 """The short way into ops, which is written out as source when an op is first called, against the general way."""
 
 import inspect
+import subprocess
+import sys
+import textwrap
 import traceback
 from typing import Any
 
@@ -135,3 +138,26 @@ def test_tracebacks_show_the_written_lines() -> None:
         assert "_forward(_np" in lines
     else:
         pytest.fail("a negative matrix has no Cholesky factor")
+
+
+def test_many_threads_may_make_the_first_call() -> None:
+    code = """
+    import sys, threading
+    import framework as vh
+    sys.setswitchinterval(1e-6)
+    x, failed, gate = vh.ones(3), [], threading.Barrier(8)
+    def work():
+        gate.wait()
+        try:
+            for name in ("add", "sub", "exp", "sin", "cos", "sqrt", "tanh", "log", "floor", "erf"):
+                function = getattr(vh, name)
+                function(x, x) if name in ("add", "sub") else function(x)
+        except BaseException as error:
+            failed.append(error)
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not failed, failed
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
